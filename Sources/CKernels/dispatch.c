@@ -1,0 +1,115 @@
+// Picks the kernels of the best instruction set at the first call.
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "kernels.h"
+
+static _Atomic(const fs_kernels *) current;
+
+static bool available(const fs_kernels *kernels) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (kernels == &fs_avx512)
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  if (kernels == &fs_avx2)
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+#endif
+  return kernels == &fs_portable;
+}
+
+static const fs_kernels *const all[] = {
+#if defined(__x86_64__)
+  &fs_avx512, &fs_avx2,
+#endif
+  &fs_portable,
+};
+enum { COUNT = sizeof all / sizeof all[0] };
+
+static const fs_kernels *named(const char *name) {
+  for (int i = 0; i < COUNT; i++)
+    if (strcmp(all[i]->name, name) == 0 && available(all[i])) return all[i];
+  return NULL;
+}
+
+static const fs_kernels *kernels(void) {
+  const fs_kernels *chosen = atomic_load_explicit(&current, memory_order_acquire);
+  if (chosen) return chosen;
+  const char *wanted = getenv("FEWSTEP_ISA");
+  if (wanted) chosen = named(wanted);
+  for (int i = 0; !chosen && i < COUNT; i++)
+    if (available(all[i])) chosen = all[i];
+  atomic_store_explicit(&current, chosen, memory_order_release);
+  return chosen;
+}
+
+const char *fs_isa_name(void) { return kernels()->name; }
+
+bool fs_isa_select(const char *name) {
+  const fs_kernels *chosen = named(name);
+  if (chosen) atomic_store_explicit(&current, chosen, memory_order_release);
+  return chosen != NULL;
+}
+
+int64_t fs_packed_count(int64_t outputs, int64_t inputs) {
+  int64_t half = FS_PANEL / 2;
+  return (outputs + half - 1) / half * half * inputs;
+}
+
+void fs_pack_weights(float *packed, const float *weights, int64_t outputs, int64_t channels, int64_t taps) {
+  for (int64_t column = 0; column < outputs; column += FS_PANEL) {
+    int64_t columns = outputs - column < FS_PANEL ? outputs - column : FS_PANEL;
+    int64_t width = columns <= FS_PANEL / 2 ? FS_PANEL / 2 : FS_PANEL;
+    for (int64_t tap = 0; tap < taps; tap++)
+      for (int64_t channel = 0; channel < channels; channel++, packed += width)
+        for (int64_t n = 0; n < width; n++)
+          packed[n] = n < columns ? weights[((column + n) * channels + channel) * taps + tap] : 0;
+  }
+}
+
+void fs_convolve(const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
+  kernels()->convolve(op, row_begin, row_end, panel_begin, panel_end);
+}
+
+void fs_activate(float *output, const float *input, int64_t count, fs_activation activation) {
+  kernels()->activate(output, input, count, activation);
+}
+
+void fs_geglu(float *output, const float *input, int64_t rows, int64_t channels) {
+  kernels()->geglu(output, input, rows, channels);
+}
+
+void fs_add(float *output, const float *left, const float *right, int64_t count, float scale) {
+  kernels()->add(output, left, right, count, scale);
+}
+
+void fs_combine(float *output, const double *coefficients, const float *const *inputs, int64_t terms, int64_t count) {
+  kernels()->combine(output, coefficients, inputs, terms, count);
+}
+
+void fs_half_to_float(float *output, const uint16_t *input, int64_t count) {
+  kernels()->half_to_float(output, input, count);
+}
+
+void fs_float_to_half(uint16_t *output, const float *input, int64_t count) {
+  kernels()->float_to_half(output, input, count);
+}
+
+void fs_channel_sums(double *sums, double *squares, const float *input, int64_t rows, int64_t channels) {
+  kernels()->channel_sums(sums, squares, input, rows, channels);
+}
+
+void fs_scale_shift(
+  float *output, const float *input, const float *gain, const float *shift, int64_t rows, int64_t channels, bool silu) {
+  kernels()->scale_shift(output, input, gain, shift, rows, channels, silu);
+}
+
+void fs_layer_norm(
+  float *output, const float *input, const float *gain, const float *shift, int64_t rows, int64_t channels,
+  float epsilon) {
+  kernels()->layer_norm(output, input, gain, shift, rows, channels, epsilon);
+}
+
+void fs_softmax(float *rows, int64_t count, int64_t columns, int64_t stride, float scale) {
+  kernels()->softmax(rows, count, columns, stride, scale);
+}

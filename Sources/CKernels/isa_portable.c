@@ -1,0 +1,13 @@
+// Plain C on 128-bit vectors, which every CPU of interest has: the reference of the other versions, and NEON's.
+#include "kernels.h"
+
+#define ISA(name) portable_##name
+#define LANES 4
+#define TILE_ROWS 4
+
+#include "vector_body.h"
+#include "gemm_body.h"
+#include "elementwise_body.h"
+#include "norm_body.h"
+
+const fs_kernels fs_portable = KERNEL_TABLE("portable");

@@ -1,0 +1,28 @@
+// The kernels of one instruction set, and the vector types that their shared source is written in.
+#pragma once
+
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "CKernels.h"
+
+typedef struct {
+  const char *name;
+  void (*convolve)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t);
+  void (*activate)(float *, const float *, int64_t, fs_activation);
+  void (*geglu)(float *, const float *, int64_t, int64_t);
+  void (*add)(float *, const float *, const float *, int64_t, float);
+  void (*combine)(float *, const double *, const float *const *, int64_t, int64_t);
+  void (*half_to_float)(float *, const uint16_t *, int64_t);
+  void (*float_to_half)(uint16_t *, const float *, int64_t);
+  void (*channel_sums)(double *, double *, const float *, int64_t, int64_t);
+  void (*scale_shift)(float *, const float *, const float *, const float *, int64_t, int64_t, bool);
+  void (*layer_norm)(float *, const float *, const float *, const float *, int64_t, int64_t, float);
+  void (*softmax)(float *, int64_t, int64_t, int64_t, float);
+} fs_kernels;
+
+extern const fs_kernels fs_portable;
+#if defined(__x86_64__)
+extern const fs_kernels fs_avx2, fs_avx512;
+#endif

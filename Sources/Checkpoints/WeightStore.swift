@@ -1,0 +1,131 @@
+import Foundation
+import Synchronization
+import Tensors
+
+/// The weights of one component of a model, from one safetensors file or from several shards.
+///
+/// It notes which tensors have been read, so that a loader can report those it did not know (``unreadNames``). It can
+/// be used by many threads.
+public final class WeightStore: Sendable {
+  /// The names the weights of a component go by, in the order they are looked for: diffusers', then transformers'.
+  private static let fileNames = ["diffusion_pytorch_model.safetensors", "model.safetensors"]
+
+  /// The component's folder.
+  public let folder: URL
+
+  private let files: [String: SafetensorsFile]
+  private let unread: Mutex<Set<String>>
+
+  /// Opens the weights in `folder`: `diffusion_pytorch_model.safetensors` or `model.safetensors`, or the shards that
+  /// `diffusion_pytorch_model.safetensors.index.json` or `model.safetensors.index.json` lists.
+  ///
+  /// - Throws: ``CheckpointError`` where there is none of these, an index is malformed or names a file outside the
+  ///   folder, a shard lacks a tensor, or a file is no safetensors.
+  public init(folder: URL) throws(CheckpointError) {
+    self.folder = folder
+    func existing(_ suffix: String) -> URL? {
+      Self.fileNames.map { folder.appending(path: $0 + suffix, directoryHint: .notDirectory) }
+        .first { FileManager.default.fileExists(atPath: $0.path) }
+    }
+    if let single = existing("") {
+      let file = try SafetensorsFile(url: single)
+      files = Dictionary(uniqueKeysWithValues: file.names.map { ($0, file) })
+    } else if let index = existing(".index.json") {
+      files = try Self.shards(listedIn: index)
+    } else {
+      let names = Self.fileNames.flatMap { [$0, $0 + ".index.json"] }.joined(separator: ", ")
+      throw CheckpointError(.unreadableFile, file: folder, found: "no weights", expected: "one of \(names)")
+    }
+    unread = Mutex(Set(files.keys))
+  }
+
+  /// The tensors' names, sorted.
+  public var names: [String] { files.keys.sorted() }
+
+  /// The names, sorted, of the tensors that no call has read yet.
+  public var unreadNames: [String] { unread.withLock { $0.sorted() } }
+
+  /// Whether there is a tensor called `name`.
+  public func contains(_ name: String) -> Bool { files[name] != nil }
+
+  /// The type and shape of the tensor called `name`. Does not count as reading it.
+  ///
+  /// - Throws: ``CheckpointError/Kind/missingTensor``.
+  public func entry(_ name: String) throws(CheckpointError) -> SafetensorsEntry {
+    try file(of: name).entry(name)
+  }
+
+  /// The elements of the tensor called `name`, as ``SafetensorsFile/floats(_:shape:)`` reads them.
+  ///
+  /// - Throws: ``CheckpointError`` where the tensor is missing, misshapen or not of a floating-point type.
+  public func floats(_ name: String, shape: Shape? = nil) throws(CheckpointError) -> [Float] {
+    let floats = try file(of: name).floats(name, shape: shape)
+    markRead(name)
+    return floats
+  }
+
+  /// Writes the elements of the tensor called `name` to `destination`, as ``SafetensorsFile/read(_:into:)`` does.
+  ///
+  /// - Parameter shape: the shape that the tensor must have, or `nil` to take any of `destination`'s size.
+  /// - Throws: ``CheckpointError`` where the tensor is missing, misshapen or not of a floating-point type.
+  public func read(
+    _ name: String, shape: Shape? = nil, into destination: UnsafeMutableBufferPointer<Float>
+  ) throws(CheckpointError) {
+    let file = try file(of: name)
+    let found = try file.entry(name).shape
+    if let shape, shape != found {
+      throw CheckpointError(
+        .misshapenTensor, file: file.url, key: name, found: "shape \(found)", expected: "\(shape)")
+    }
+    try file.read(name, into: destination)
+    markRead(name)
+  }
+
+  private func markRead(_ name: String) {
+    unread.withLock { _ = $0.remove(name) }
+  }
+
+  private func file(of name: String) throws(CheckpointError) -> SafetensorsFile {
+    guard let file = files[name] else {
+      throw CheckpointError(
+        .missingTensor, file: files.values.first?.url ?? folder, key: name, found: "nothing", expected: "a tensor")
+    }
+    return file
+  }
+
+  /// The shard of each tensor in the index's `weight_map`.
+  private static func shards(listedIn index: URL) throws(CheckpointError) -> [String: SafetensorsFile] {
+    let folder = index.deletingLastPathComponent()
+    var shards: [String: SafetensorsFile] = [:]
+    var files: [String: SafetensorsFile] = [:]
+    for (tensor, shard) in try weightMap(index) {
+      guard isPlainName(shard) else {
+        throw CheckpointError(
+          .malformedJSON, file: index, key: "weight_map.\(tensor)", found: quoted(shard),
+          expected: "the name of a file in the same folder")
+      }
+      if shards[shard] == nil {
+        shards[shard] = try SafetensorsFile(url: folder.appending(path: shard, directoryHint: .notDirectory))
+      }
+      _ = try shards[shard]?.entry(tensor)
+      files[tensor] = shards[shard]
+    }
+    return files
+  }
+
+  private static func weightMap(_ index: URL) throws(CheckpointError) -> [String: String] {
+    var map: [String: String]?
+    try scanJSON(index) { scanner throws(JSONScanner.Failure) in
+      try scanner.object { scanner, key throws(JSONScanner.Failure) in
+        guard key == "weight_map" else { return _ = try scanner.value() }
+        var pairs: [String: String] = [:]
+        try scanner.object { scanner, tensor throws(JSONScanner.Failure) in pairs[tensor] = try scanner.string() }
+        map = pairs
+      }
+    }
+    guard let map else {
+      throw CheckpointError(.malformedJSON, file: index, key: "weight_map", found: "nothing", expected: "an object")
+    }
+    return map
+  }
+}

@@ -1,0 +1,131 @@
+import Tensors
+
+/// An array in memory, row-major, with value semantics.
+///
+/// Activations are channels-last: `[batch, height, width, channels]`.
+public struct DenseTensor<Scalar: DenseScalar>: Sendable {
+  public private(set) var shape: Shape
+  var storage: DenseStorage<Scalar>
+
+  /// Memory whose contents are about to be written.
+  init(uninitialized shape: Shape) {
+    self.shape = shape
+    storage = DenseStorage(count: shape.count)
+  }
+
+  public init(repeating value: Scalar, shape: Shape) {
+    self.init(uninitialized: shape)
+    storage.elements.initialize(repeating: value)
+  }
+
+  /// - Precondition: there are as many elements as the shape counts.
+  public init(_ elements: some Collection<Scalar>, shape: Shape) {
+    precondition(elements.count == shape.count, "\(elements.count) elements do not fill \(shape)")
+    self.init(uninitialized: shape)
+    _ = storage.elements.initialize(from: elements)
+  }
+
+  /// The elements, row-major.
+  public var elements: [Scalar] { Array(storage.elements) }
+
+  public func withUnsafeBufferPointer<Result>(_ body: (UnsafeBufferPointer<Scalar>) throws -> Result) rethrows -> Result {
+    try withExtendedLifetime(storage) { try body(UnsafeBufferPointer(storage.elements)) }
+  }
+
+  public mutating func withUnsafeMutableBufferPointer<Result>(
+    _ body: (UnsafeMutableBufferPointer<Scalar>) throws -> Result
+  ) rethrows -> Result {
+    makeUnique(keepingElements: true)
+    return try withExtendedLifetime(storage) { try body(storage.elements) }
+  }
+
+  /// The same elements in another shape.
+  ///
+  /// - Precondition: the shapes count the same.
+  public func reshaped(_ shape: Shape) -> DenseTensor {
+    precondition(shape.count == self.shape.count, "\(self.shape) does not fill \(shape)")
+    var result = self
+    result.shape = shape
+    return result
+  }
+
+  /// Element `index` of the outermost dimension.
+  ///
+  /// - Precondition: the tensor has such an element.
+  public subscript(outer index: Int) -> DenseTensor {
+    precondition(index >= 0 && index < shape[0], "\(shape) has no element \(index)")
+    let inner = Shape(Array(shape.dimensions.dropFirst()))
+    return DenseTensor(storage.elements[index * inner.count..<(index + 1) * inner.count], shape: inner)
+  }
+
+  /// The tensors as elements of a new outermost dimension.
+  ///
+  /// - Precondition: there is a tensor, and all shapes are equal.
+  public static func stacking(_ tensors: [DenseTensor]) -> DenseTensor {
+    let inner = tensors[0].shape
+    precondition(tensors.allSatisfy { $0.shape == inner }, "shapes differ: \(tensors.map(\.shape))")
+    let result = DenseTensor(uninitialized: Shape([tensors.count] + inner.dimensions))
+    for (index, tensor) in tensors.enumerated() {
+      let target = UnsafeMutableBufferPointer(rebasing: result.storage.elements[index * inner.count..<(index + 1) * inner.count])
+      _ = target.initialize(from: tensor.storage.elements)
+    }
+    return result
+  }
+
+  /// Gives this value memory of its own before it is written.
+  mutating func makeUnique(keepingElements: Bool) {
+    guard !isKnownUniquelyReferenced(&storage) else { return }
+    let old = storage
+    storage = DenseStorage(count: shape.count)
+    if keepingElements { _ = storage.elements.initialize(from: old.elements) }
+  }
+}
+
+extension DenseTensor: Equatable {
+  /// Equal shapes and equal elements.
+  public static func == (left: DenseTensor, right: DenseTensor) -> Bool {
+    left.shape == right.shape && left.storage.elements.elementsEqual(right.storage.elements)
+  }
+}
+
+extension DenseTensor: Tensor {
+  public init(zeros shape: Shape) {
+    self.init(repeating: 0, shape: shape)
+  }
+
+  public mutating func assign(_ combination: LinearCombination<DenseTensor>) {
+    for term in combination.terms {
+      precondition(term.operand.shape == shape, "\(term.operand.shape) is combined into \(shape)")
+    }
+    makeUnique(keepingElements: false)
+    var coefficients = combination.terms.map(\.coefficient)
+    var inputs = combination.terms.map { UnsafePointer($0.operand.storage.elements.baseAddress!) }
+    withExtendedLifetime(combination) {
+      guard let noise = combination.noise else {
+        Scalar.combine(coefficients, inputs, into: storage.elements)
+        return
+      }
+      withUnsafeTemporaryAllocation(of: Scalar.self, capacity: shape.count) { normals in
+        noise.field.forEach(count: shape.count) { normals[$0] = Scalar($1) }
+        coefficients.append(noise.coefficient)
+        inputs.append(UnsafePointer(normals.baseAddress!))
+        Scalar.combine(coefficients, inputs, into: storage.elements)
+      }
+    }
+  }
+
+  public mutating func clamp(to bounds: ClosedRange<Double>) {
+    let (low, high) = (Scalar(bounds.lowerBound), Scalar(bounds.upperBound))
+    withUnsafeMutableBufferPointer { elements in
+      for index in elements.indices {
+        elements[index] = min(max(elements[index], low), high)
+      }
+    }
+  }
+
+  public func rootMeanSquare() -> Double {
+    guard shape.count > 0 else { return 0 }
+    let sum = storage.elements.reduce(0.0) { $0 + Double($1) * Double($1) }
+    return (sum / Double(shape.count)).squareRoot()
+  }
+}

@@ -1,0 +1,48 @@
+import CKernels
+import COpenBLAS
+import Foundation
+
+/// The threads that all kernels share, as many as there are cores.
+///
+/// OpenBLAS is kept to one thread, since it is called from these. The environment variable FEWSTEP_THREADS overrides the
+/// number; no result depends on it.
+public enum ThreadPool {
+  /// The number of threads, the caller's included.
+  public static let threadCount: Int = {
+    let wanted = ProcessInfo.processInfo.environment["FEWSTEP_THREADS"].flatMap { Int($0) }
+    return min(max(wanted ?? ProcessInfo.processInfo.activeProcessorCount, 1), 256)
+  }()
+
+  /// An address that is written once.
+  private struct Handle: @unchecked Sendable {
+    let pool: OpaquePointer?
+  }
+
+  private static let shared: Handle = {
+    openblas_set_num_threads(1)
+    return Handle(pool: fs_pool_create(Int32(threadCount)))
+  }()
+
+  /// Calls `body` for every task below `count`, in any order and on all threads, and returns when all are done.
+  static func forEach(_ count: Int, _ body: (Int) -> Void) {
+    typealias Body = (Int) -> Void
+    withoutActuallyEscaping(body) { escaping in
+      withUnsafePointer(to: escaping) { pointer in
+        fs_pool_run(
+          shared.pool, Int64(count),
+          { context, task in context!.assumingMemoryBound(to: Body.self).pointee(Int(task)) },
+          UnsafeMutableRawPointer(mutating: pointer))
+      }
+    }
+  }
+
+  /// Cuts `0 ..< count` into ranges of equal size, a multiple of `grain`, and calls `body` for each.
+  static func forEachRange(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
+    // A few pieces per thread even out threads that are interrupted.
+    let grains = (count + grain - 1) / grain
+    let size = max(1, (grains + 4 * threadCount - 1) / (4 * threadCount)) * grain
+    forEach((count + size - 1) / size) { task in
+      body(task * size..<min((task + 1) * size, count))
+    }
+  }
+}

@@ -1,0 +1,247 @@
+import Checkpoints
+import DenseTensors
+import Tensors
+
+/// The autoencoder between images and latents: diffusers' `AutoencoderKL`, in single precision.
+///
+/// Kingma and Welling 2013, arXiv:1312.6114, as in Rombach et al. 2022, arXiv:2112.10752.
+public struct AutoencoderKL: Sendable {
+  public let configuration: AutoencoderConfiguration
+  private let encoder: Encoder
+  private let quantization: PackedWeights?
+  private let decoder: Decoder
+  private let postQuantization: PackedWeights?
+
+  /// Reads the model's configuration and weights.
+  ///
+  /// - Throws: `CheckpointError` for an unsupported configuration, or a missing or misshapen tensor.
+  public init(_ folder: ModelFolder, component: String = "vae") throws(CheckpointError) {
+    let configuration = try AutoencoderConfiguration(folder, component: component)
+    let loader = LayerLoader(try folder.weights(component: component))
+    let moments = 2 * configuration.latentChannels
+    encoder = try Encoder(loader["encoder"], configuration)
+    decoder = try Decoder(loader["decoder"], configuration)
+    quantization =
+      configuration.usesQuantization ? try loader.linear("quant_conv", from: moments, to: moments) : nil
+    postQuantization =
+      configuration.usesPostQuantization
+      ? try loader.linear(
+        "post_quant_conv", from: configuration.latentChannels, to: configuration.latentChannels) : nil
+    self.configuration = configuration
+  }
+
+  /// The image of a latent as the denoiser leaves it, scaled.
+  ///
+  /// - Parameter latents: `[batch, height, width, latentChannels]`.
+  /// - Returns: `[batch, height × scale, width × scale, channels]`, in [-1, 1] and a little beyond.
+  /// - Precondition: the channels fit.
+  public func decode(scaled latents: DenseTensor<Float>) -> DenseTensor<Float> {
+    decode(
+      latents.affine(scale: Float(1 / configuration.scalingFactor), shift: Float(configuration.shiftFactor)))
+  }
+
+  /// The image of a latent in the autoencoder's own scale.
+  public func decode(_ latents: DenseTensor<Float>) -> DenseTensor<Float> {
+    decoder(postQuantization.map { latents.convolved(with: $0) } ?? latents)
+  }
+
+  /// Mean and log variance of the latent's distribution.
+  ///
+  /// - Parameter image: `[batch, height, width, channels]` in [-1, 1], the sides multiples of the scale.
+  /// - Returns: `[batch, height / scale, width / scale, 2 × latentChannels]` in the autoencoder's own scale.
+  /// - Precondition: the channels fit.
+  public func moments(of image: DenseTensor<Float>) -> DenseTensor<Float> {
+    let hidden = encoder(image)
+    return quantization.map { hidden.convolved(with: $0) } ?? hidden
+  }
+}
+
+/// The configuration of an AutoencoderKL, with diffusers' defaults and names.
+public struct AutoencoderConfiguration: Sendable {
+  public let imageChannels: Int
+  public let latentChannels: Int
+  /// What the denoiser's latents are the autoencoder's times: latent × scalingFactor after taking off shiftFactor.
+  public let scalingFactor: Double
+  public let shiftFactor: Double
+  /// Pixels per latent, along one side.
+  public let scale: Int
+
+  let blockChannels: [Int]
+  let layers: Int
+  let hasAttention: Bool
+  let usesQuantization: Bool
+  let usesPostQuantization: Bool
+  let style: ResidualBlock.Style
+
+  /// Reads the configuration of the component `vae`.
+  ///
+  /// - Throws: `CheckpointError` naming the key whose value is malformed or not supported.
+  public init(_ folder: ModelFolder, component: String = "vae") throws(CheckpointError) {
+    let reader = try ConfigurationReader(folder, component: component)
+    imageChannels = try reader.count("in_channels", default: 3)
+    guard try reader.count("out_channels", default: 3) == imageChannels else {
+      throw reader.failure("out_channels", found: "another number", expected: "in_channels, \(imageChannels)")
+    }
+    latentChannels = try reader.count("latent_channels", default: 4)
+    blockChannels = try reader.counts("block_out_channels")
+    _ = try reader.strings("down_block_types", from: ["DownEncoderBlock2D"], length: blockChannels.count)
+    _ = try reader.strings("up_block_types", from: ["UpDecoderBlock2D"], length: blockChannels.count)
+    guard blockChannels.count <= 16 else {
+      throw reader.failure("block_out_channels", found: "\(blockChannels.count) blocks", expected: "16 or fewer")
+    }
+    scale = 1 << (blockChannels.count - 1)
+    layers = try reader.count("layers_per_block", default: 1)
+    hasAttention = try reader.flag("mid_block_add_attention", default: true)
+    usesQuantization = try reader.flag("use_quant_conv", default: true)
+    usesPostQuantization = try reader.flag("use_post_quant_conv", default: true)
+    try reader.require("latents_mean")
+    try reader.require("latents_std")
+    let groups = try reader.count("norm_num_groups", default: 32)
+    guard blockChannels.allSatisfy({ $0 % groups == 0 }) else {
+      throw reader.failure(
+        "block_out_channels", found: "\(blockChannels)", expected: "multiples of norm_num_groups, \(groups)")
+    }
+    scalingFactor = try reader.number("scaling_factor", default: 0.18215)
+    guard scalingFactor != 0 else { throw reader.failure("scaling_factor", found: "0", expected: "another number") }
+    shiftFactor = try reader.number("shift_factor", default: 0)
+    style = ResidualBlock.Style(
+      groups: groups, epsilon: 1e-6, activation: try UNetConfiguration.activation(reader), timeWidth: nil)
+  }
+}
+
+private struct Encoder: Sendable {
+  private let convIn: PackedWeights
+  private let down: [(residuals: [ResidualBlock], downsample: PackedWeights?)]
+  private let mid: MidBlock
+  private let normOut: NormParameters
+  private let convOut: PackedWeights
+  private let style: ResidualBlock.Style
+
+  init(_ loader: LayerLoader, _ configuration: AutoencoderConfiguration) throws(CheckpointError) {
+    let channels = configuration.blockChannels
+    let last = channels.count - 1
+    style = configuration.style
+    convIn = try loader.convolution("conv_in", from: configuration.imageChannels, to: channels[0])
+    var down: [(residuals: [ResidualBlock], downsample: PackedWeights?)] = []
+    for level in 0...last {
+      let own = loader["down_blocks", level]
+      var residuals: [ResidualBlock] = []
+      for layer in 0..<configuration.layers {
+        let input = layer > 0 ? channels[level] : channels[max(level - 1, 0)]
+        residuals.append(try ResidualBlock(own["resnets", layer], from: input, to: channels[level], style: style))
+      }
+      let downsample =
+        level < last
+        ? try own.convolution("downsamplers.0.conv", from: channels[level], to: channels[level]) : nil
+      down.append((residuals, downsample))
+    }
+    self.down = down
+    mid = try MidBlock(loader["mid_block"], channels: channels[last], configuration)
+    normOut = try loader.norm("conv_norm_out", channels[last], epsilon: style.epsilon)
+    convOut = try loader.convolution("conv_out", from: channels[last], to: 2 * configuration.latentChannels)
+  }
+
+  func callAsFunction(_ image: DenseTensor<Float>) -> DenseTensor<Float> {
+    var hidden = image.convolved(with: convIn, .init(padding: .init(1)))
+    for (residuals, downsample) in down {
+      for residual in residuals { hidden = residual(hidden) }
+      if let downsample {
+        hidden = hidden.convolved(with: downsample, .init(stride: 2, padding: .init(bottom: 1, right: 1)))
+      }
+    }
+    return mid(hidden).normalized(normOut, groups: style.groups, activation: style.activation)
+      .convolved(with: convOut, .init(padding: .init(1)))
+  }
+}
+
+private struct Decoder: Sendable {
+  private let convIn: PackedWeights
+  private let mid: MidBlock
+  private let up: [(residuals: [ResidualBlock], upsample: PackedWeights?)]
+  private let normOut: NormParameters
+  private let convOut: PackedWeights
+  private let style: ResidualBlock.Style
+
+  init(_ loader: LayerLoader, _ configuration: AutoencoderConfiguration) throws(CheckpointError) {
+    let channels = Array(configuration.blockChannels.reversed())
+    let last = channels.count - 1
+    style = configuration.style
+    convIn = try loader.convolution("conv_in", from: configuration.latentChannels, to: channels[0])
+    mid = try MidBlock(loader["mid_block"], channels: channels[0], configuration)
+    var up: [(residuals: [ResidualBlock], upsample: PackedWeights?)] = []
+    for level in 0...last {
+      let own = loader["up_blocks", level]
+      var residuals: [ResidualBlock] = []
+      for layer in 0...configuration.layers {
+        let input = layer > 0 ? channels[level] : channels[max(level - 1, 0)]
+        residuals.append(try ResidualBlock(own["resnets", layer], from: input, to: channels[level], style: style))
+      }
+      let upsample =
+        level < last ? try own.convolution("upsamplers.0.conv", from: channels[level], to: channels[level]) : nil
+      up.append((residuals, upsample))
+    }
+    self.up = up
+    normOut = try loader.norm("conv_norm_out", channels[last], epsilon: style.epsilon)
+    convOut = try loader.convolution("conv_out", from: channels[last], to: configuration.imageChannels)
+  }
+
+  func callAsFunction(_ latents: DenseTensor<Float>) -> DenseTensor<Float> {
+    var hidden = mid(latents.convolved(with: convIn, .init(padding: .init(1))))
+    for (residuals, upsample) in up {
+      for residual in residuals { hidden = residual(hidden) }
+      if let upsample { hidden = hidden.convolved(with: upsample, .init(padding: .init(1), upsampling: 2)) }
+    }
+    return hidden.normalized(normOut, groups: style.groups, activation: style.activation)
+      .convolved(with: convOut, .init(padding: .init(1)))
+  }
+}
+
+/// Two residual blocks, with attention over all pixels between them where the configuration has it.
+private struct MidBlock: Sendable {
+  private let first: ResidualBlock
+  private let attention: PixelAttention?
+  private let second: ResidualBlock
+
+  init(_ loader: LayerLoader, channels: Int, _ configuration: AutoencoderConfiguration) throws(CheckpointError) {
+    first = try ResidualBlock(loader["resnets", 0], from: channels, to: channels, style: configuration.style)
+    attention =
+      configuration.hasAttention
+      ? try PixelAttention(loader["attentions", 0], channels: channels, style: configuration.style) : nil
+    second = try ResidualBlock(loader["resnets", 1], from: channels, to: channels, style: configuration.style)
+  }
+
+  func callAsFunction(_ input: DenseTensor<Float>) -> DenseTensor<Float> {
+    let hidden = first(input)
+    return second(attention.map { $0(hidden) } ?? hidden)
+  }
+}
+
+/// Self-attention with one head over the pixels of a picture, around a skip connection.
+private struct PixelAttention: Sendable {
+  private let groups: Int
+  private let norm: NormParameters
+  private let projection: PackedWeights
+  private let out: PackedWeights
+
+  init(_ loader: LayerLoader, channels: Int, style: ResidualBlock.Style) throws(CheckpointError) {
+    groups = style.groups
+    norm = try loader.norm("group_norm", channels, epsilon: style.epsilon)
+    // The first releases of diffusers, and Stable Diffusion 1's files, have other names.
+    let isOld = loader.has("query.weight")
+    projection = try loader.linear(
+      isOld ? ["query", "key", "value"] : ["to_q", "to_k", "to_v"], from: channels, to: channels)
+    out = try loader.linear(isOld ? "proj_attn" : "to_out.0", from: channels, to: channels)
+  }
+
+  func callAsFunction(_ input: DenseTensor<Float>) -> DenseTensor<Float> {
+    let (batch, length, channels) = (input.shape[0], input.shape[1] * input.shape[2], input.shape[3])
+    let pixels = input.reshaped([batch, length, channels])
+    let projected = pixels.groupNormalized(norm, groups: groups).linear(projection)
+    let own = (0..<batch).map {
+      KeyValues(projected, firstRow: $0 * length, length: length, keyColumn: channels, valueColumn: 2 * channels)
+    }
+    return DenseTensor.attention(queries: projected, keyValues: own, width: channels, heads: 1)
+      .linear(out, residual: pixels)
+      .reshaped(input.shape)
+  }
+}

@@ -1,0 +1,81 @@
+import Checkpoints
+import DenseTensors
+import Tensors
+
+/// Group norm, activation, convolution, twice, around a skip connection: diffusers' `ResnetBlock2D`.
+struct ResidualBlock: Sendable {
+  /// What the residual blocks of one network have in common.
+  struct Style: Sendable {
+    var groups: Int
+    var epsilon: Double
+    var activation: Activation
+    /// The width of the time embedding; nil for networks without one.
+    var timeWidth: Int?
+    /// Whether the time embedding scales and shifts the second norm, in place of being added before it.
+    var scalesAndShifts = false
+    /// What the sum is divided by.
+    var divisor: Double = 1
+  }
+
+  private let style: Style
+  private let norm1: NormParameters
+  private let conv1: PackedWeights
+  private let timeProjection: PackedWeights?
+  private let norm2: NormParameters
+  private let conv2: PackedWeights
+  private let shortcut: PackedWeights?
+
+  init(_ loader: LayerLoader, from channels: Int, to outputs: Int, style: Style) throws(CheckpointError) {
+    self.style = style
+    norm1 = try loader.norm("norm1", channels, epsilon: style.epsilon)
+    conv1 = try loader.convolution("conv1", from: channels, to: outputs)
+    if let timeWidth = style.timeWidth {
+      timeProjection = try loader.linear(
+        "time_emb_proj", from: timeWidth, to: style.scalesAndShifts ? 2 * outputs : outputs)
+    } else {
+      timeProjection = nil
+    }
+    norm2 = try loader.norm("norm2", outputs, epsilon: style.epsilon)
+    conv2 = try loader.convolution("conv2", from: outputs, to: outputs)
+    shortcut = channels == outputs ? nil : try loader.linear("conv_shortcut", from: channels, to: outputs)
+  }
+
+  /// - Parameters:
+  ///   - input: `[batch, height, width, channels]`.
+  ///   - time: `[batch, timeWidth]`, after its activation where the style has one.
+  func callAsFunction(_ input: DenseTensor<Float>, time: DenseTensor<Float>? = nil) -> DenseTensor<Float> {
+    let projected = timeProjection.flatMap { projection in time?.linear(projection) }
+    let same = ConvolutionGeometry(padding: .init(1))
+    var hidden = normalized(input, norm1)
+    hidden = hidden.convolved(with: conv1, same, imageBias: style.scalesAndShifts ? nil : projected)
+    if style.scalesAndShifts, let projected {
+      let halves = projected.splitColumns(2)
+      hidden = normalized(hidden, norm2, imageScale: halves[0], imageShift: halves[1])
+    } else {
+      hidden = normalized(hidden, norm2)
+    }
+    let skip = shortcut.map { input.convolved(with: $0) } ?? input
+    return hidden.convolved(with: conv2, same, residual: skip, scale: Float(1 / style.divisor))
+  }
+
+  private func normalized(
+    _ input: DenseTensor<Float>, _ norm: NormParameters, imageScale: DenseTensor<Float>? = nil,
+    imageShift: DenseTensor<Float>? = nil
+  ) -> DenseTensor<Float> {
+    input.normalized(
+      norm, groups: style.groups, activation: style.activation, imageScale: imageScale, imageShift: imageShift)
+  }
+}
+
+extension DenseTensor<Float> {
+  /// Group norm, then the activation, in one pass where that is SiLU.
+  func normalized(
+    _ norm: NormParameters, groups: Int, activation: Activation, imageScale: DenseTensor<Float>? = nil,
+    imageShift: DenseTensor<Float>? = nil
+  ) -> DenseTensor<Float> {
+    let isFused = activation == .silu
+    let result = groupNormalized(
+      norm, groups: groups, silu: isFused, imageScale: imageScale, imageShift: imageShift)
+    return isFused ? result : result.activated(activation)
+  }
+}

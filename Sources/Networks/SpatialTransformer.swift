@@ -1,0 +1,93 @@
+import Checkpoints
+import DenseTensors
+import Tensors
+
+/// A stack of transformer blocks over the pixels of a picture: diffusers' `Transformer2DModel`.
+struct SpatialTransformer: Sendable {
+  private let groups: Int
+  private let norm: NormParameters
+  private let projectIn: PackedWeights
+  let blocks: [TransformerBlock]
+  private let projectOut: PackedWeights
+
+  init(
+    _ loader: LayerLoader, channels: Int, heads: Int, layers: Int, contextWidth: Int, groups: Int
+  ) throws(CheckpointError) {
+    self.groups = groups
+    // 1e-6 and the blocks' 1e-5 are fixed in diffusers, whatever the configuration's norm_eps.
+    norm = try loader.norm("norm", channels, epsilon: 1e-6)
+    projectIn = try loader.linear("proj_in", from: channels, to: channels)
+    var blocks: [TransformerBlock] = []
+    for index in 0..<layers {
+      blocks.append(
+        try TransformerBlock(
+          loader["transformer_blocks", index], channels: channels, heads: heads, contextWidth: contextWidth))
+    }
+    self.blocks = blocks
+    projectOut = try loader.linear("proj_out", from: channels, to: channels)
+  }
+
+  /// - Parameters:
+  ///   - input: `[batch, height, width, channels]`.
+  ///   - context: per block, the keys and values of each image's prompt.
+  func callAsFunction(_ input: DenseTensor<Float>, context: ArraySlice<[KeyValues]>) -> DenseTensor<Float> {
+    let pixels: Shape = [input.shape[0], input.shape[1] * input.shape[2], input.shape[3]]
+    var hidden = input.groupNormalized(norm, groups: groups).reshaped(pixels).linear(projectIn)
+    for (block, context) in zip(blocks, context) {
+      hidden = block(hidden, context: context)
+    }
+    return hidden.linear(projectOut, residual: input.reshaped(pixels)).reshaped(input.shape)
+  }
+}
+
+/// Self-attention, attention to the prompt, and a gated feed-forward layer: diffusers' `BasicTransformerBlock`.
+struct TransformerBlock: Sendable {
+  private let channels: Int
+  private let heads: Int
+  private let norm1: NormParameters
+  private let selfProjection: PackedWeights
+  private let selfOut: PackedWeights
+  private let norm2: NormParameters
+  private let query: PackedWeights
+  private let contextProjection: PackedWeights
+  private let crossOut: PackedWeights
+  private let norm3: NormParameters
+  private let feedIn: PackedWeights
+  private let feedOut: PackedWeights
+
+  init(_ loader: LayerLoader, channels: Int, heads: Int, contextWidth: Int) throws(CheckpointError) {
+    self.channels = channels
+    self.heads = heads
+    norm1 = try loader.norm("norm1", channels, epsilon: 1e-5)
+    selfProjection = try loader["attn1"].linear(["to_q", "to_k", "to_v"], from: channels, to: channels, bias: false)
+    selfOut = try loader["attn1"].linear("to_out.0", from: channels, to: channels)
+    norm2 = try loader.norm("norm2", channels, epsilon: 1e-5)
+    query = try loader["attn2"].linear("to_q", from: channels, to: channels, bias: false)
+    contextProjection = try loader["attn2"].linear(["to_k", "to_v"], from: contextWidth, to: channels, bias: false)
+    crossOut = try loader["attn2"].linear("to_out.0", from: channels, to: channels)
+    norm3 = try loader.norm("norm3", channels, epsilon: 1e-5)
+    feedIn = try loader["ff"].linear("net.0.proj", from: channels, to: 8 * channels)
+    feedOut = try loader["ff"].linear("net.2", from: 4 * channels, to: channels)
+  }
+
+  /// The keys and values of a prompt, `[length, contextWidth]`, which are the same at every step.
+  func keyValues(of context: DenseTensor<Float>) -> KeyValues {
+    KeyValues(
+      context.linear(contextProjection), firstRow: 0, length: context.shape[0], keyColumn: 0, valueColumn: channels)
+  }
+
+  /// - Parameter input: `[batch, pixels, channels]`.
+  func callAsFunction(_ input: DenseTensor<Float>, context: [KeyValues]) -> DenseTensor<Float> {
+    let (batch, length) = (input.shape[0], input.shape[1])
+    let projected = input.layerNormalized(norm1).linear(selfProjection)
+    let own = (0..<batch).map {
+      KeyValues(projected, firstRow: $0 * length, length: length, keyColumn: channels, valueColumn: 2 * channels)
+    }
+    var hidden = DenseTensor.attention(queries: projected, keyValues: own, width: channels, heads: heads)
+      .linear(selfOut, residual: input)
+    let queries = hidden.layerNormalized(norm2).linear(query)
+    hidden = DenseTensor.attention(queries: queries, keyValues: context, width: channels, heads: heads)
+      .linear(crossOut, residual: hidden)
+    return hidden.layerNormalized(norm3).linear(feedIn).gatedGELU().linear(feedOut, residual: hidden)
+  }
+}

@@ -1,0 +1,197 @@
+import Checkpoints
+import DenseTensors
+import Tensors
+
+/// The denoiser of Stable Diffusion and its kin: diffusers' `UNet2DConditionModel`, in single precision.
+///
+/// Rombach et al. 2022, arXiv:2112.10752. Read from a component folder as Hugging Face ships it.
+public struct UNet2DConditionModel: Sendable {
+  public let configuration: UNetConfiguration
+  private let convIn: PackedWeights
+  private let timeEmbedding: TimeEmbedding
+  private let down: [Block]
+  private let mid: Block?
+  private let up: [Block]
+  private let normOut: NormParameters
+  private let convOut: PackedWeights
+
+  /// Residual blocks, each followed by a transformer where there are any, and a change of resolution at the end.
+  private struct Block: Sendable {
+    var residuals: [ResidualBlock] = []
+    var transformers: [SpatialTransformer] = []
+    var resample: PackedWeights?
+  }
+
+  /// What the model keeps of a prompt: keys and values for each of its transformer blocks, the same at every step.
+  public struct Prompt: Sendable {
+    fileprivate let keyValues: [KeyValues]
+  }
+
+  /// Reads the model's configuration and weights.
+  ///
+  /// - Throws: `CheckpointError` for an unsupported configuration, or a missing or misshapen tensor.
+  public init(_ folder: ModelFolder, component: String = "unet") throws(CheckpointError) {
+    let configuration = try UNetConfiguration(folder, component: component)
+    let loader = LayerLoader(try folder.weights(component: component))
+    let channels = configuration.blockChannels
+    let last = channels.count - 1
+    let style = ResidualBlock.Style(
+      groups: configuration.groups, epsilon: configuration.epsilon, activation: configuration.activation,
+      timeWidth: configuration.timeWidth, scalesAndShifts: configuration.scalesAndShifts)
+
+    func transformer(_ loader: LayerLoader, level: Int) throws(CheckpointError) -> SpatialTransformer {
+      try SpatialTransformer(
+        loader, channels: channels[level], heads: configuration.heads[level],
+        layers: configuration.transformerLayers[level], contextWidth: configuration.contextWidth,
+        groups: configuration.groups)
+    }
+
+    convIn = try loader.convolution(
+      "conv_in", from: configuration.inChannels, to: channels[0], kernel: configuration.inKernel)
+    timeEmbedding = try TimeEmbedding(
+      loader["time_embedding"], width: channels[0], outputs: configuration.timeWidth,
+      cosineFirst: configuration.cosineFirst, frequencyShift: configuration.frequencyShift,
+      activation: configuration.activation)
+
+    var down: [Block] = []
+    for level in 0...last {
+      let own = loader["down_blocks", level]
+      var block = Block()
+      for layer in 0..<configuration.layers[level] {
+        let input = layer > 0 ? channels[level] : channels[max(level - 1, 0)]
+        block.residuals.append(
+          try ResidualBlock(own["resnets", layer], from: input, to: channels[level], style: style))
+        if configuration.downHasAttention[level] {
+          block.transformers.append(try transformer(own["attentions", layer], level: level))
+        }
+      }
+      if level < last {
+        block.resample = try own.convolution("downsamplers.0.conv", from: channels[level], to: channels[level])
+      }
+      down.append(block)
+    }
+    self.down = down
+
+    if configuration.mid == .none {
+      mid = nil
+    } else {
+      let own = loader["mid_block"]
+      var style = style
+      style.divisor = configuration.midDivisor
+      var block = Block()
+      for layer in 0..<(configuration.mid == .attention ? 2 : 1) {
+        block.residuals.append(
+          try ResidualBlock(own["resnets", layer], from: channels[last], to: channels[last], style: style))
+      }
+      if configuration.mid == .attention {
+        block.transformers.append(try transformer(own["attentions", 0], level: last))
+      }
+      mid = block
+    }
+
+    var up: [Block] = []
+    var previous = channels[last]
+    for (index, level) in (0...last).reversed().enumerated() {
+      let own = loader["up_blocks", index]
+      var block = Block()
+      for layer in 0...configuration.layers[level] {
+        let skip = layer == configuration.layers[level] ? channels[max(level - 1, 0)] : channels[level]
+        let input = (layer == 0 ? previous : channels[level]) + skip
+        block.residuals.append(
+          try ResidualBlock(own["resnets", layer], from: input, to: channels[level], style: style))
+        if configuration.upHasAttention[index] {
+          block.transformers.append(try transformer(own["attentions", layer], level: level))
+        }
+      }
+      if level > 0 {
+        block.resample = try own.convolution("upsamplers.0.conv", from: channels[level], to: channels[level])
+      }
+      previous = channels[level]
+      up.append(block)
+    }
+    self.up = up
+
+    normOut = try loader.norm("conv_norm_out", channels[0], epsilon: configuration.epsilon)
+    convOut = try loader.convolution(
+      "conv_out", from: channels[0], to: configuration.outChannels, kernel: configuration.outKernel)
+    self.configuration = configuration
+  }
+
+  private var transformerBlocks: [TransformerBlock] {
+    (down + (mid.map { [$0] } ?? []) + up).flatMap(\.transformers).flatMap(\.blocks)
+  }
+
+  /// Projects a prompt's embeddings once for all steps.
+  ///
+  /// - Parameter embeddings: `[length, contextWidth]`.
+  /// - Precondition: the width is the configuration's.
+  public func prepare(_ embeddings: DenseTensor<Float>) -> Prompt {
+    precondition(embeddings.shape.rank == 2 && embeddings.shape[1] == configuration.contextWidth)
+    return Prompt(keyValues: transformerBlocks.map { $0.keyValues(of: embeddings) })
+  }
+
+  /// The model's prediction for a batch, each image at its own time and with its own prompt.
+  ///
+  /// - Parameters:
+  ///   - sample: `[batch, height, width, inChannels]`.
+  ///   - timesteps: one per image.
+  ///   - prompts: one per image.
+  /// - Returns: `[batch, height, width, outChannels]`.
+  /// - Precondition: the shapes fit.
+  public func callAsFunction(
+    _ sample: DenseTensor<Float>, timesteps: [Double], prompts: [Prompt]
+  ) -> DenseTensor<Float> {
+    precondition(sample.shape.rank == 4 && sample.shape[3] == configuration.inChannels)
+    precondition(timesteps.count == sample.shape[0] && prompts.count == sample.shape[0])
+    let time = configuration.skipsTimeActivation
+      ? timeEmbedding(timesteps) : timeEmbedding(timesteps).activated(configuration.activation)
+    var context = (0..<(prompts.first?.keyValues.count ?? 0)).map { block in
+      prompts.map { $0.keyValues[block] }
+    }[...]
+
+    func run(_ block: Block, layer: Int, on input: DenseTensor<Float>) -> DenseTensor<Float> {
+      let hidden = block.residuals[layer](input, time: time)
+      guard layer < block.transformers.count else { return hidden }
+      let transformer = block.transformers[layer]
+      defer { context = context.dropFirst(transformer.blocks.count) }
+      return transformer(hidden, context: context)
+    }
+
+    let centered = configuration.centersInput ? sample.affine(scale: 2, shift: -1) : sample
+    var hidden = centered.convolved(with: convIn, .init(padding: .init(configuration.inKernel / 2)))
+    var skips = [hidden]
+    for block in down {
+      for layer in block.residuals.indices {
+        hidden = run(block, layer: layer, on: hidden)
+        skips.append(hidden)
+      }
+      if let resample = block.resample {
+        // Without padding diffusers appends one row and one column of zeros.
+        let padding = configuration.downsamplePadding == 1
+          ? ConvolutionGeometry.Padding(1) : .init(bottom: 1, right: 1)
+        hidden = hidden.convolved(with: resample, .init(stride: 2, padding: padding))
+        skips.append(hidden)
+      }
+    }
+    if let mid {
+      hidden = run(mid, layer: 0, on: hidden)
+      if mid.residuals.count > 1 { hidden = mid.residuals[1](hidden, time: time) }
+    }
+    let multiple = 1 << (down.count - 1)
+    let isUneven = sample.shape[1] % multiple != 0 || sample.shape[2] % multiple != 0
+    for block in up {
+      for layer in block.residuals.indices {
+        hidden = run(block, layer: layer, on: hidden.concatenatingChannels(skips.removeLast()))
+      }
+      guard let resample = block.resample else { continue }
+      if isUneven, let next = skips.last {
+        hidden = hidden.resizedNearest(height: next.shape[1], width: next.shape[2])
+          .convolved(with: resample, .init(padding: .init(1)))
+      } else {
+        hidden = hidden.convolved(with: resample, .init(padding: .init(1), upsampling: 2))
+      }
+    }
+    return hidden.normalized(normOut, groups: configuration.groups, activation: configuration.activation)
+      .convolved(with: convOut, .init(padding: .init(configuration.outKernel / 2)))
+  }
+}

@@ -1,0 +1,78 @@
+import DenseTensors
+import Sampling
+import Tensors
+
+/// What to generate: a prompt and how to sample it.
+public struct GenerationRequest: Sendable {
+  public var prompt: String
+  /// What the images shall not show; takes the place of the empty prompt in guidance.
+  public var negativePrompt: String
+  /// A name of ``SolverCatalogue``; nil takes the model's own.
+  public var solver: String?
+  public var steps: Int
+  /// nil takes the spacing of the model's scheduler.
+  public var spacing: GridSpacing?
+  /// The scale of classifier-free guidance; 1 is none.
+  public var guidanceScale: Double
+  public var seed: UInt64
+  /// Images 0 ..< count of the seed. Each is the same alone and among others.
+  public var count: Int
+  /// Width and height in pixels; nil takes the size that the model was trained on.
+  public var size: (width: Int, height: Int)?
+  /// Latents to start from in place of noise, `[count, height, width, channels]`.
+  public var latents: DenseTensor<Float>?
+
+  public init(
+    _ prompt: String, negativePrompt: String = "", solver: String? = nil, steps: Int = 20,
+    spacing: GridSpacing? = nil, guidanceScale: Double = 7.5, seed: UInt64 = 0, count: Int = 1,
+    size: (width: Int, height: Int)? = nil, latents: DenseTensor<Float>? = nil
+  ) {
+    self.prompt = prompt
+    self.negativePrompt = negativePrompt
+    self.solver = solver
+    self.steps = steps
+    self.spacing = spacing
+    self.guidanceScale = guidanceScale
+    self.seed = seed
+    self.count = count
+    self.size = size
+    self.latents = latents
+  }
+}
+
+/// What a run tells its caller while it is under way.
+public enum GenerationEvent: Sendable {
+  /// A part of the prompts that the length limit cuts off.
+  case truncated(prompt: String, discarded: String)
+  /// A step of the images `images` is done; the states are their latents.
+  case step(SamplingProgress<DenseTensor<Float>>, images: Range<Int>)
+  /// An image is ready.
+  case image(GeneratedImage)
+}
+
+/// An image and what it came from.
+public struct GeneratedImage: Sendable {
+  /// Which image of the seed it is.
+  public let index: Int
+  public let image: Image
+  /// `[height, width, channels]`, as the sampler left them.
+  public let latents: DenseTensor<Float>
+  /// What the decoder made of them, `[height, width, 3]`, before clamping to [-1, 1].
+  public let pixels: DenseTensor<Float>
+}
+
+/// Why a model or a request cannot be worked with.
+public enum PipelineError: Error, Hashable, Sendable, CustomStringConvertible {
+  case unsupportedPipeline(found: String)
+  case mismatchedComponents(String)
+  case invalidRequest(name: String, found: String, expected: String)
+
+  public var description: String {
+    switch self {
+    case .unsupportedPipeline(let found):
+      "model_index.json is for \(found), and only StableDiffusionPipeline can be run"
+    case .mismatchedComponents(let reason): "the model's components do not fit each other: \(reason)"
+    case .invalidRequest(let name, let found, let expected): "\(name) is \(found), expected \(expected)"
+    }
+  }
+}

@@ -1,0 +1,34 @@
+import Checkpoints
+import DenseTensors
+import Networks
+import Tensors
+
+/// Tokenizer and text encoder together: from a prompt to its embeddings.
+public struct PromptEncoder: Sendable {
+  public let tokenizer: CLIPTokenizer
+  public let model: CLIPTextModel
+
+  /// - Throws: `CheckpointError` where a component is broken or the two do not fit each other.
+  public init(_ folder: ModelFolder) throws(CheckpointError) {
+    let url = try folder.componentURL("tokenizer")
+    tokenizer = try CLIPTokenizer(folder: url)
+    model = try CLIPTextModel(folder)
+    guard tokenizer.vocabularySize <= model.vocabularySize else {
+      throw CheckpointError(
+        .malformedTokenizer, file: url, found: "\(tokenizer.vocabularySize) tokens",
+        expected: "at most the text encoder's vocab_size, \(model.vocabularySize)")
+    }
+    guard tokenizer.maximumLength <= model.maximumLength else {
+      throw CheckpointError(
+        .malformedTokenizer, file: url, found: "prompts of \(tokenizer.maximumLength) tokens",
+        expected: "at most the text encoder's max_position_embeddings, \(model.maximumLength)")
+    }
+  }
+
+  /// The embeddings of each prompt, `[tokens, width]`.
+  public func callAsFunction(_ prompts: [String]) -> [DenseTensor<Float>] {
+    guard !prompts.isEmpty else { return [] }
+    let embeddings = model(prompts.map { tokenizer.encode($0).ids })
+    return prompts.indices.map { embeddings[outer: $0] }
+  }
+}

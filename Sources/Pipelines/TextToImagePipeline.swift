@@ -1,0 +1,167 @@
+import Checkpoints
+import DenseTensors
+import Networks
+import Sampling
+import Tensors
+
+/// From a prompt to images: text encoder, denoiser, decoder.
+///
+/// A value without state: any number of tasks can generate with one pipeline at once.
+public struct TextToImagePipeline: Sendable {
+  public let promptEncoder: PromptEncoder
+  public let denoiser: UNet2DConditionModel
+  public let autoencoder: AutoencoderKL
+  public let scheduler: SchedulerConfiguration
+
+  /// What takes the place of an empty negative prompt in every request.
+  public var defaultNegativePrompt = ""
+
+  /// The most images that go through the denoiser side by side.
+  public var batchSize = 8
+
+  /// Reads a model in diffusers' layout.
+  ///
+  /// - Throws: `CheckpointError` where a file is broken or asks for something unsupported; ``PipelineError`` where the
+  ///   components do not fit each other.
+  public init(_ folder: ModelFolder) throws {
+    guard folder.className == "StableDiffusionPipeline" else {
+      throw PipelineError.unsupportedPipeline(found: folder.className)
+    }
+    scheduler = try SchedulerConfiguration(folder)
+    promptEncoder = try PromptEncoder(folder)
+    denoiser = try UNet2DConditionModel(folder)
+    autoencoder = try AutoencoderKL(folder)
+    let unet = denoiser.configuration
+    guard unet.contextWidth == promptEncoder.model.width else {
+      throw PipelineError.mismatchedComponents(
+        "the text encoder's embeddings are \(promptEncoder.model.width) wide, the UNet wants \(unet.contextWidth)")
+    }
+    let channels = autoencoder.configuration.latentChannels
+    guard unet.inChannels == channels, unet.outChannels == channels else {
+      throw PipelineError.mismatchedComponents(
+        "the VAE has \(channels) latent channels, the UNet takes \(unet.inChannels) and returns \(unet.outChannels)")
+    }
+  }
+
+  /// The shape of one image's latents, `[height, width, channels]`.
+  ///
+  /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)`` for a size that the autoencoder cannot make.
+  public func latentShape(size: (width: Int, height: Int)?) throws(PipelineError) -> Shape {
+    let scale = autoencoder.configuration.scale
+    let side = (denoiser.configuration.sampleSize ?? 64) * scale
+    let (width, height) = size ?? (side, side)
+    guard [width, height].allSatisfy({ $0 > 0 && $0 <= 8192 && $0 % scale == 0 }) else {
+      throw .invalidRequest(
+        name: "the size", found: "\(width)x\(height)", expected: "multiples of \(scale) up to 8192")
+    }
+    return [height / scale, width / scale, autoencoder.configuration.latentChannels]
+  }
+
+  /// The plan that a request is sampled with.
+  ///
+  /// - Throws: `SamplingError` for an unknown solver or one that does not fit the model.
+  public func plan(for request: GenerationRequest) throws(SamplingError) -> SamplingPlan {
+    let solver = try request.solver.map { name throws(SamplingError) in try SolverCatalogue.entry(named: name) }
+    return try scheduler.plan(solver ?? scheduler.defaultSolver, steps: request.steps, spacing: request.spacing)
+  }
+
+  /// Generates the images of a request.
+  ///
+  /// A cancelled task stops within one evaluation of the model.
+  ///
+  /// - Parameter observe: is told of every step and every image as it happens.
+  /// - Throws: `CancellationError`; `SamplingError` and ``PipelineError`` for requests that cannot be met.
+  public nonisolated(nonsending) func generate(
+    _ request: GenerationRequest, observe: (GenerationEvent) throws -> Void = { _ in }
+  ) async throws -> [GeneratedImage] {
+    let plan = try plan(for: request)
+    let guidance = try ClassifierFreeGuidance(scale: request.guidanceScale)
+    let shape = try latentShape(size: request.size)
+    guard (1...1 << 20).contains(request.count), batchSize > 0 else {
+      throw PipelineError.invalidRequest(name: "the count", found: "\(request.count)", expected: "1 to \(1 << 20)")
+    }
+    if let latents = request.latents, latents.shape != Shape([request.count] + shape.dimensions) {
+      throw PipelineError.invalidRequest(
+        name: "the latents' shape", found: "\(latents.shape)", expected: "\([request.count] + shape.dimensions)")
+    }
+    let negative = request.negativePrompt.isEmpty ? defaultNegativePrompt : request.negativePrompt
+    for prompt in [request.prompt, negative] {
+      let discarded = promptEncoder.tokenizer.encode(prompt).discardedText
+      if !discarded.isEmpty { try observe(.truncated(prompt: prompt, discarded: discarded)) }
+    }
+    let prompts = Prompts(denoiser, promptEncoder([negative, request.prompt]))
+    var results: [GeneratedImage] = []
+    for first in stride(from: 0, to: request.count, by: batchSize) {
+      let images = first..<min(first + batchSize, request.count)
+      let latents = try await plan.run(
+        fields: images.map { NoiseField(seed: request.seed, image: UInt32($0)) }, shape: shape,
+        initial: request.latents.map { latents in images.map { latents[outer: $0] } }, guidance: guidance,
+        observe: { try observe(.step($0, images: images)) },
+        denoise: { denoise($0, prompts: [prompts]) })
+      try Task.checkCancellation()
+      for image in try decode(latents, firstIndex: first) {
+        try observe(.image(image))
+        results.append(image)
+      }
+    }
+    return results
+  }
+
+  /// The events of a request as they happen; the last are its images.
+  ///
+  /// Whoever stops listening cancels the run.
+  public func events(of request: GenerationRequest) -> AsyncThrowingStream<GenerationEvent, any Error> {
+    AsyncThrowingStream { continuation in
+      let task = Task {
+        do {
+          _ = try await generate(request) { continuation.yield($0) }
+          continuation.finish()
+        } catch {
+          continuation.finish(throwing: error)
+        }
+      }
+      continuation.onTermination = { _ in task.cancel() }
+    }
+  }
+
+  /// The denoiser's view of a pair of prompts.
+  public struct Prompts: Sendable {
+    let unconditional: UNet2DConditionModel.Prompt
+    let conditional: UNet2DConditionModel.Prompt
+
+    /// - Parameter embeddings: of the negative prompt and of the prompt.
+    public init(_ denoiser: UNet2DConditionModel, _ embeddings: [DenseTensor<Float>]) {
+      unconditional = denoiser.prepare(embeddings[0])
+      conditional = denoiser.prepare(embeddings[1])
+    }
+
+    func prompt(for branch: GuidanceBranch) -> UNet2DConditionModel.Prompt {
+      branch == .conditional ? conditional : unconditional
+    }
+  }
+
+  /// Evaluates the denoiser on many requests at once.
+  ///
+  /// - Parameter prompts: of each image, or one pair for all.
+  public func denoise(
+    _ requests: [DenoiserRequest<DenseTensor<Float>>], prompts: [Prompts]
+  ) -> [DenseTensor<Float>] {
+    let output = denoiser(
+      .stacking(requests.map(\.state)), timesteps: requests.map(\.time.timestep),
+      prompts: requests.map { prompts[prompts.count == 1 ? 0 : $0.image].prompt(for: $0.branch) })
+    return requests.indices.map { output[outer: $0] }
+  }
+
+  /// Decodes latents, each `[height, width, channels]`, one after another: a decoder's memory is many times a latent's.
+  ///
+  /// - Throws: ``ImageError`` where an image would be too large.
+  public func decode(_ latents: [DenseTensor<Float>], firstIndex: Int = 0) throws(ImageError) -> [GeneratedImage] {
+    var images: [GeneratedImage] = []
+    for (offset, latent) in latents.enumerated() {
+      let pixels = autoencoder.decode(scaled: .stacking([latent]))[outer: 0]
+      let image = try Image(width: pixels.shape[1], height: pixels.shape[0], rgb: pixels.elements)
+      images.append(GeneratedImage(index: firstIndex + offset, image: image, latents: latent, pixels: pixels))
+    }
+    return images
+  }
+}

@@ -1,0 +1,26 @@
+/// The steps of a grid: a sequence of (from, to) pairs of time points, noisiest first.
+public struct GridSteps: Sequence, Sendable {
+  public let points: [TimePoint]
+
+  /// - Throws: ``SamplingError/invalidGrid(_:)`` unless there are two or more finite points of falling noise, of which
+  ///   only the last may be clean.
+  public init(_ points: [TimePoint]) throws(SamplingError) {
+    guard points.count >= 2 else { throw .invalidGrid("needs two points or more, not \(points.count)") }
+    for point in points {
+      guard point.alpha.isFinite, point.sigma.isFinite, point.timestep.isFinite, point.alpha >= 0, point.sigma >= 0,
+        point.alpha + point.sigma > 0
+      else { throw .invalidGrid("has a point that is no mixture of signal and noise: \(point)") }
+    }
+    for (earlier, later) in zip(points, points.dropFirst()) where !(later.noiseToSignal <= earlier.noiseToSignal) {
+      throw .invalidGrid("rises from noise level \(earlier.noiseToSignal) to \(later.noiseToSignal)")
+    }
+    guard !points.dropLast().contains(where: \.isClean) else { throw .invalidGrid("goes on after sigma 0") }
+    self.points = points
+  }
+
+  public var count: Int { points.count - 1 }
+
+  public func makeIterator() -> some IteratorProtocol<(TimePoint, TimePoint)> {
+    zip(points, points.dropFirst()).makeIterator()
+  }
+}

@@ -1,0 +1,69 @@
+/// Gives the tensors of a plan as few registers as their lifetimes allow.
+///
+/// An operation's output never shares a register with its inputs, so an executor can write it in place of a tensor
+/// that nobody needs any more and allocates nothing after the first steps.
+struct RegisterAllocation {
+  private(set) var operations: [SamplingPlan.Operation] = []
+  private(set) var count = 1
+  let input = SamplingPlan.Register(0)
+  private(set) var output = SamplingPlan.Register(0)
+
+  /// - Parameters:
+  ///   - written: operations in which every register is written once; register 0 is the starting state.
+  ///   - result: the register that holds the result.
+  init(_ written: [SamplingPlan.Operation], result: Int) {
+    var lastUse = [result: written.count]
+    for (index, operation) in written.enumerated().reversed() {
+      for register in operation.inputs where lastUse[register.index] == nil {
+        lastUse[register.index] = index
+      }
+    }
+    var assigned = [0: SamplingPlan.Register(0)]
+    var free: [Int] = []
+    for (index, operation) in written.enumerated() {
+      let inputs = operation.inputs
+      let target = operation.output.index
+      // A tensor nobody reads still needs a place to be written to.
+      let place = free.popLast() ?? count
+      count = max(count, place + 1)
+      assigned[target] = .init(place)
+      operations.append(operation.renamed { assigned[$0.index] ?? $0 })
+      for register in Set(inputs) where lastUse[register.index] == index {
+        if let dead = assigned[register.index] { free.append(dead.index) }
+      }
+      if lastUse[target] == nil { free.append(place) }
+    }
+    output = assigned[result] ?? input
+  }
+}
+
+extension SamplingPlan.Operation {
+  var inputs: [SamplingPlan.Register] {
+    switch self {
+    case .evaluate(let evaluation): [evaluation.input]
+    case .combine(let combination): combination.terms.map(\.register)
+    }
+  }
+
+  var output: SamplingPlan.Register {
+    switch self {
+    case .evaluate(let evaluation): evaluation.output
+    case .combine(let combination): combination.output
+    }
+  }
+
+  fileprivate func renamed(_ name: (SamplingPlan.Register) -> SamplingPlan.Register) -> Self {
+    switch self {
+    case .evaluate(var evaluation):
+      evaluation.input = name(evaluation.input)
+      evaluation.output = name(evaluation.output)
+      return .evaluate(evaluation)
+    case .combine(var combination):
+      for index in combination.terms.indices {
+        combination.terms[index].register = name(combination.terms[index].register)
+      }
+      combination.output = name(combination.output)
+      return .combine(combination)
+    }
+  }
+}

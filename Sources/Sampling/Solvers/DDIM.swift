@@ -1,0 +1,33 @@
+/// DDIM: the predicted clean image is noised again to the next level, part of the noise being fresh.
+///
+/// Song, Meng and Ermon 2021, arXiv:2010.02502, eq. 12 and 16. With `eta` 0 it is deterministic and the first-order
+/// exponential integrator of the probability-flow ODE; with `eta` 1 it is DDPM's ancestral sampling.
+public struct DDIM: Solver {
+  public let eta: Double
+
+  /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` unless eta lies in 0...1.
+  public init(eta: Double) throws(SamplingError) {
+    guard (0...1).contains(eta) else { throw .invalidOption(name: "eta", found: "\(eta)", expected: "0 to 1") }
+    self.eta = eta
+  }
+
+  /// Without fresh noise.
+  public init() {
+    eta = 0
+  }
+
+  public var name: String { "ddim" }
+  public var order: Int? { eta == 0 ? 1 : nil }
+
+  public func compile(_ steps: GridSteps, into plan: inout PlanBuilder) throws(SamplingError) {
+    try requireSignal(steps)
+    for (s, t) in steps {
+      let output = plan.evaluate(at: s)
+      let sample = plan.convert(output, to: .sample)
+      let epsilon = plan.convert(output, to: .epsilon)
+      let fresh = eta * AncestralStep(from: s, to: t).deviation
+      let kept = max(t.sigma * t.sigma - fresh * fresh, 0).squareRoot()
+      plan.step(t.alpha * sample + kept * epsilon + fresh * .noise)
+    }
+  }
+}

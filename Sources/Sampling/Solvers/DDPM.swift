@@ -1,0 +1,53 @@
+/// DDPM: ancestral sampling, each step drawn from the posterior of the forward process given the predicted image.
+///
+/// Ho, Jain and Abbeel 2020, arXiv:2006.11239, eq. 6 and 7 and section 3.2, on any grid of times.
+public struct DDPM: Solver {
+  /// Which variance the reverse step is given.
+  public enum Variance: String, Sendable, CaseIterable {
+    /// β̃, right for data that is a single point.
+    case fixedSmall
+    /// β, right for standard normal data.
+    case fixedLarge
+  }
+
+  public let variance: Variance
+
+  public init(variance: Variance = .fixedSmall) {
+    self.variance = variance
+  }
+
+  public var name: String { "ddpm" }
+  public var order: Int? { nil }
+
+  public func compile(_ steps: GridSteps, into plan: inout PlanBuilder) throws(SamplingError) {
+    try requireSignal(steps)
+    for (s, t) in steps {
+      let posterior = AncestralStep(from: s, to: t)
+      let sample = plan.evaluate(.sample, at: s)
+      // The last image is the posterior's mean: noise added to it would stay.
+      let deviation =
+        t.isClean ? 0 : variance == .fixedSmall ? posterior.deviation : posterior.forwardVariance.squareRoot()
+      plan.step(posterior.sampleWeight * sample + posterior.stateWeight * .state + deviation * .noise)
+    }
+  }
+}
+
+/// The Gaussian posterior of a less noisy state t, given a noisier one s and the clean image.
+struct AncestralStep {
+  /// β: the share of the variance at s that the forward step from t added.
+  let forwardVariance: Double
+  /// √β̃.
+  let deviation: Double
+  let sampleWeight: Double
+  let stateWeight: Double
+
+  init(from s: TimePoint, to t: TimePoint) {
+    let ratio = s.alpha / t.alpha
+    let noiseRatio = t.sigma * t.sigma / (s.sigma * s.sigma)
+    // sigma_s² = ratio² sigma_t² + β holds on every path, variance preserving or not.
+    forwardVariance = max(s.sigma * s.sigma - ratio * ratio * t.sigma * t.sigma, 0)
+    deviation = (noiseRatio * forwardVariance).squareRoot()
+    sampleWeight = t.alpha * forwardVariance / (s.sigma * s.sigma)
+    stateWeight = ratio * noiseRatio
+  }
+}

@@ -1,0 +1,97 @@
+/// DPM-Solver and DPM-Solver++ as multistep methods: one evaluation a step, derivatives from the steps before.
+///
+/// Lu et al. 2022, arXiv:2206.00927 (prediction ε) and arXiv:2211.01095, algorithm 2 (prediction x₀, the `++` forms).
+/// Starts with lower orders. A step to sigma 0 is of first order, which is exact there: the state becomes x₀.
+public struct DPMSolverMultistep: Solver {
+  /// How derivatives enter the second order.
+  public enum Variant: String, Sendable, CaseIterable {
+    /// φ₁/2 in the place of φ₂: the papers' default.
+    case midpoint
+    /// φ₂ itself.
+    case heun
+  }
+
+  /// How the third order's second derivative is weighted.
+  public enum ThirdOrder: String, Sendable, CaseIterable {
+    /// As in the authors' and diffusers' programs: half of f″, which leaves the method at order 2.
+    case published
+    /// The divided difference doubled to f″, and the second step taken anew from the first point, whose first-order
+    /// start would else be the largest error: order 3, at no further evaluation.
+    case consistent
+  }
+
+  /// `.sample` for DPM-Solver++, `.epsilon` for DPM-Solver.
+  public let prediction: Prediction
+  /// The highest order used: 1, 2 or 3.
+  public let stepOrder: Int
+  public let variant: Variant
+  public let thirdOrder: ThirdOrder
+  /// Lowers the order of the last steps to 2 and 1, as diffusers does below 15 steps.
+  public let lowersFinalOrder: Bool
+
+  /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` for an order outside 1...3 or another prediction.
+  public init(
+    _ prediction: Prediction, order: Int, variant: Variant = .midpoint, thirdOrder: ThirdOrder = .published,
+    lowersFinalOrder: Bool = false
+  ) throws(SamplingError) {
+    try checkDPMOptions(prediction, order: order)
+    self.prediction = prediction
+    self.stepOrder = order
+    self.variant = variant
+    self.thirdOrder = thirdOrder
+    self.lowersFinalOrder = lowersFinalOrder
+  }
+
+  public var name: String { "\(prediction == .sample ? "dpm++" : "dpm-solver-")\(stepOrder)m" }
+
+  public var order: Int? { stepOrder == 3 && thirdOrder == .published ? 2 : stepOrder }
+
+  public func compile(_ steps: GridSteps, into plan: inout PlanBuilder) throws(SamplingError) {
+    try requireSignal(steps)
+    if prediction == .epsilon { try requireNoise(steps) }
+    let start = plan.currentState
+    var history: [(value: PlanBuilder.Operand, h: Double)] = []  // newest first, with the step that followed
+    for (index, (s, t)) in steps.enumerated() {
+      let step = ExponentialStep(prediction, from: s, to: t)
+      let now = plan.evaluate(prediction, at: s)
+      var order = min(stepOrder, history.count + 1)
+      if t.isClean { order = 1 }
+      if lowersFinalOrder { order = min(order, steps.count - index) }
+      defer { history = [(now, step.h)] + history.prefix(1) }
+
+      if order == 2, index == 1, stepOrder == 3, thirdOrder == .consistent {
+        let both = ExponentialStep(prediction, from: steps.points[0], to: t)
+        let slope = both.h / history[0].h * (1 * now - 1 * history[0].value)
+        plan.step(both.carry * start + both.weight(1) * history[0].value + both.weight(2) * slope)
+        continue
+      }
+      var update = step.carry * .state + step.weight(1) * now
+      if order >= 2 {
+        // Divided differences of f over lambda, times h.
+        let slope = step.h / history[0].h * (1 * now - 1 * history[0].value)
+        if order == 2 {
+          update = update + (variant == .midpoint ? step.weight(1) / 2 : step.weight(2)) * slope
+        } else {
+          let earlier = step.h / history[1].h * (1 * history[0].value - 1 * history[1].value)
+          let span = history[0].h + history[1].h
+          let difference = slope - earlier
+          let first = slope + history[0].h / span * difference
+          let second = (thirdOrder == .consistent ? 2 : 1) * step.h / span * difference
+          update = update + step.weight(2) * first + step.weight(3) * second
+        }
+      }
+      plan.step(update)
+    }
+  }
+}
+
+/// Refuses what neither DPM-Solver nor DPM-Solver++ is.
+func checkDPMOptions(_ prediction: Prediction, order: Int) throws(SamplingError) {
+  guard (1...3).contains(order) else {
+    throw .invalidOption(name: "the order of DPM-Solver", found: "\(order)", expected: "1, 2 or 3")
+  }
+  guard prediction == .sample || prediction == .epsilon else {
+    throw .invalidOption(
+      name: "the prediction of DPM-Solver", found: prediction.rawValue, expected: "sample (++) or epsilon")
+  }
+}

@@ -1,0 +1,33 @@
+import RealModule
+
+/// One step of the probability-flow ODE, exact in its linear part, in x₀ or ε.
+///
+/// With f the prediction as a function of lambda, and h the step in lambda,
+///
+///     x(t) = carry x(s) + w₁ f(s) + w₂ h f′(s) + w₃ h² f″(s) + ...
+///
+/// (Lu et al. 2022, arXiv:2206.00927, eq. 3.7 for ε and arXiv:2211.01095, eq. 14 for x₀.) The weights are
+/// wₖ = alpha h φₖ(-h) for x₀ and wₖ = -sigma h φₖ(h) for ε, alpha and sigma those of the step's end.
+struct ExponentialStep {
+  /// The step in lambda; infinite where it ends at sigma 0.
+  let h: Double
+  let carry: Double
+  private let scale: Double
+  private let direction: Double
+
+  /// - Parameter prediction: `.sample` or `.epsilon`.
+  init(_ prediction: Prediction, from s: TimePoint, to t: TimePoint) {
+    h = t.lambda - s.lambda
+    if prediction == .sample {
+      (carry, scale, direction) = (t.sigma / s.sigma, t.alpha, -1)
+    } else {
+      (carry, scale, direction) = (t.alpha / s.alpha, -t.sigma, 1)
+    }
+  }
+
+  /// wₖ, with the limit at sigma 0 for x₀: alpha / (k - 1)!.
+  func weight(_ k: Int) -> Double {
+    guard h.isFinite else { return scale / (1..<max(k, 2)).reduce(1.0) { $0 * Double($1) } }
+    return scale * h * phi(k, direction * h)
+  }
+}

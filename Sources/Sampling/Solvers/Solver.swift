@@ -1,0 +1,32 @@
+/// A sampler: what it evaluates and how it combines the results, compiled from a grid into a plan.
+///
+/// A solver does not loop over tensors and keeps no state between steps; it writes down the operations once.
+public protocol Solver: Sendable {
+  /// The field's name for it, such as `dpm++2m`.
+  var name: String { get }
+
+  /// The order of convergence that theory claims; nil for a solver that is stochastic by nature.
+  var order: Int? { get }
+
+  /// Writes the operations for `steps` into `plan`.
+  ///
+  /// - Throws: ``SamplingError/incompatible(solver:reason:)`` where the solver cannot work on these points.
+  func compile(_ steps: GridSteps, into plan: inout PlanBuilder) throws(SamplingError)
+}
+
+extension Solver {
+  /// Refuses points with nothing but noise, where ε and x₀ do not determine each other.
+  func requireSignal(_ steps: GridSteps) throws(SamplingError) {
+    if let point = steps.points.first(where: { $0.alpha == 0 }) {
+      throw .incompatible(
+        solver: name, reason: "it divides by alpha, which is 0 at timestep \(point.timestep); a flow solver does not")
+    }
+  }
+
+  /// Refuses a grid that ends at sigma 0.
+  func requireNoise(_ steps: GridSteps) throws(SamplingError) {
+    if steps.points.contains(where: \.isClean) {
+      throw .incompatible(solver: name, reason: "it works in log sigma, and the grid ends at sigma 0")
+    }
+  }
+}
