@@ -4,6 +4,6 @@ import Fewstep
 @main
 struct FewstepCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "fewstep", abstract: "Samples text-to-image diffusion models on the CPU.",
-    version: fewstepVersion)
+    commandName: "fewstep", abstract: "Samples text-to-image diffusion models in few steps, on the CPU.",
+    version: fewstepVersion, subcommands: [Generate.self, Solvers.self, Plan.self, Tokenize.self])
 }

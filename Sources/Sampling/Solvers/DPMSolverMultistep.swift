@@ -42,7 +42,10 @@ public struct DPMSolverMultistep: Solver {
     self.lowersFinalOrder = lowersFinalOrder
   }
 
-  public var name: String { "\(prediction == .sample ? "dpm++" : "dpm-solver-")\(stepOrder)m" }
+  public var name: String {
+    let isConsistent = stepOrder == 3 && thirdOrder == .consistent
+    return "\(prediction == .sample ? "dpm++" : "dpm-solver-")\(stepOrder)m\(isConsistent ? "-consistent" : "")"
+  }
 
   public var order: Int? { stepOrder == 3 && thirdOrder == .published ? 2 : stepOrder }
 

@@ -1,0 +1,54 @@
+import ArgumentParser
+import Fewstep
+import Foundation
+import Glyphs
+
+/// The choice of a model, which all commands share.
+struct ModelOption: ParsableArguments {
+  @Option(name: [.customLong("model")], help: ArgumentHelp("Folder of a model in diffusers' layout.", valueName: "dir"))
+  var path: String?
+
+  /// The folder asked for, or the bundled model: its flow variant for flow solvers.
+  func folder(for solver: SolverEntry?) throws -> ModelFolder {
+    if let path { return try ModelFolder(url: URL(filePath: path, directoryHint: .isDirectory)) }
+    return solver?.family == .flow ? try Glyphs.flow() : try Glyphs.epsilon()
+  }
+
+  var name: String { path.map { URL(filePath: $0).lastPathComponent } ?? "glyphs" }
+}
+
+/// The choice of a sampler, which `generate` and `plan` share.
+struct SamplerOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Solver, such as dpm++2m; see `fewstep solvers`. Default: the model's.", valueName: "name"))
+  var solver: String?
+
+  @Option(help: "Number of steps.")
+  var steps = 20
+
+  @Option(
+    help: ArgumentHelp(
+      "Grid of times: \(GridSpacing.allCases.map(\.rawValue).joined(separator: ", ")). Default: the model's.",
+      valueName: "name"))
+  var grid: String?
+
+  func entry() throws -> SolverEntry? { try solver.map { try SolverCatalogue.entry(named: $0) } }
+
+  func spacing() throws -> GridSpacing? { try grid.map { try GridSpacing(named: $0) } }
+}
+
+/// Prints a value as JSON, keys sorted.
+func printJSON(_ value: some Encodable) throws {
+  let encoder = JSONEncoder()
+  encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+  print(String(decoding: try encoder.encode(value), as: UTF8.self))
+}
+
+/// Rows as columns of equal width, two spaces apart.
+func table(_ rows: [[String]]) -> String {
+  let columns = rows.map(\.count).max() ?? 0
+  let widths = (0..<columns).map { column in rows.map { $0.indices.contains(column) ? $0[column].count : 0 }.max() ?? 0 }
+  return rows.map { row in
+    zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }.joined(separator: "  ")
+      .trimmingCharacters(in: .whitespaces)
+  }.joined(separator: "\n")
+}

@@ -1,0 +1,29 @@
+import ArgumentParser
+import Fewstep
+
+struct Plan: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Print the compiled plan of a sampler on a model's noise path.",
+    discussion: """
+      A plan is all that a sampler does: evaluations of the model, and linear combinations with every coefficient \
+      computed. r0, r1 ... are tensors, z0 is the starting noise, z1, z2 ... fresh noise.
+      """)
+
+  @OptionGroup var sampler: SamplerOptions
+  @OptionGroup var model: ModelOption
+
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  func run() throws {
+    let solver = try sampler.entry()
+    let scheduler = try SchedulerConfiguration(model.folder(for: solver))
+    let plan = try scheduler.plan(
+      solver ?? scheduler.defaultSolver, steps: sampler.steps, spacing: sampler.spacing())
+    if json {
+      try printJSON(plan)
+    } else {
+      print(plan)
+    }
+  }
+}
