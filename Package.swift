@@ -51,7 +51,7 @@ let package = Package(
       ]),
     .target(
       name: "GlyphEvaluation", dependencies: ["Fewstep"], path: "Benchmarks/GlyphEvaluation",
-      resources: [.copy("Resources")]),
+      resources: [.copy("Evaluator")]),
     .executableTarget(
       name: "bench",
       dependencies: [

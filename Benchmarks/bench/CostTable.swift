@@ -1,0 +1,77 @@
+import Fewstep
+import GlyphEvaluation
+
+/// What the parts of the pipeline take once everything is warm.
+struct CostTable {
+  struct Result: Encodable {
+    let part: String
+    let images: Int
+    let milliseconds: Double
+  }
+
+  let bench: Workbench
+
+  func measure() async -> [Result] {
+    print("Steady-state cost")
+    let table = TablePrinter(columns: [("part", 28), ("images", 7), ("ms", 8), ("ms/image", 9)])
+    table.printHeading()
+    var results: [Result] = []
+    func record(_ part: String, images: Int, runs: Int, _ job: () -> Void) async {
+      let milliseconds = await Workbench.medianMilliseconds(of: runs) { job() }
+      results.append(Result(part: part, images: images, milliseconds: milliseconds))
+      table.printRow([part, "\(images)", decimal(milliseconds, 2), decimal(milliseconds / Double(images), 2)])
+    }
+    let pipeline = bench.epsilon
+    let text = bench.prompts[0].text
+    await record("text encoding", images: 1, runs: 51) { _ = pipeline.promptEncoder([text]) }
+    let prompt = pipeline.denoiser.prepare(pipeline.promptEncoder([text])[0])
+    for images in [1, 2, 16] {
+      let latents = noise(images)
+      await record("UNet evaluation", images: images, runs: 31) {
+        _ = pipeline.denoiser(
+          latents, timesteps: Array(repeating: 500, count: images), prompts: Array(repeating: prompt, count: images))
+      }
+    }
+    let latents = noise(1)
+    await record("VAE decoding", images: 1, runs: 31) { _ = pipeline.autoencoder.decode(scaled: latents) }
+    print("")
+    return results
+  }
+
+  private func noise(_ images: Int) -> DenseTensor<Float> {
+    DenseTensor(noise: NoiseField(seed: Workbench.seed), shape: [images, 16, 16, 4])
+  }
+}
+
+/// Whole generations as a user asks for them, for comparison with other programs.
+struct GenerationTable {
+  struct Result: Encodable {
+    let batch: Int
+    let steps: Int
+    let guidance: Double
+    let solver: String
+    let milliseconds: Double
+  }
+
+  let bench: Workbench
+
+  func measure() async throws -> [Result] {
+    print("End to end: one prompt, DPM-Solver++ 2M, 20 steps, guidance 7.5")
+    let table = TablePrinter(columns: [("batch", 8), ("ms", 9), ("ms/image", 9)])
+    table.printHeading()
+    var results: [Result] = []
+    for (batch, runs) in [(1, 11), (8, 5)] {
+      let request = GenerationRequest(
+        "a bold red letter A on a white background, serif", solver: "dpm++2m", steps: 20, guidanceScale: 7.5,
+        count: batch)
+      let milliseconds = try await Workbench.medianMilliseconds(of: runs) {
+        _ = try await bench.epsilon.generate(request)
+      }
+      results.append(
+        Result(batch: batch, steps: 20, guidance: 7.5, solver: "dpm++2m", milliseconds: milliseconds))
+      table.printRow(["\(batch)", decimal(milliseconds, 1), decimal(milliseconds / Double(batch), 1)])
+    }
+    print("")
+    return results
+  }
+}

@@ -1,0 +1,121 @@
+import Fewstep
+import Foundation
+import GlyphEvaluation
+
+/// What every sampler costs and gives, at the guidance scale that suits the model best.
+struct SamplerTable {
+  static let scale = 4.0
+
+  /// A sampler of the table.
+  struct Row: Sendable {
+    let name: String
+    let label: String
+    let solver: String
+    let steps: Int
+    /// nil is the spacing of the model's scheduler.
+    var spacing: GridSpacing?
+    /// How much fewer images it is measured on.
+    var thinning = 1
+  }
+
+  static let rows = [
+    Row(name: "ddpm-1000", label: "DDPM 1000", solver: "ddpm", steps: 1000, thinning: 8),
+    Row(name: "ddim-50", label: "DDIM 50", solver: "ddim", steps: 50),
+    Row(name: "ddim-20", label: "DDIM 20", solver: "ddim", steps: 20),
+    Row(name: "dpm-solver-3-20", label: "DPM-Solver-3 20", solver: "dpm-solver-3s", steps: 20),
+    Row(name: "dpm++2m-20", label: "DPM-Solver++ 2M 20", solver: "dpm++2m", steps: 20),
+    Row(name: "dpm++2m-10", label: "DPM-Solver++ 2M 10", solver: "dpm++2m", steps: 10),
+    // Sigmas 1, (n-1)/n, ... 1/n, 0, as in EVALUATION.md; Heun has the scheduler's own grid there.
+    Row(name: "flow-euler-20", label: "flow Euler 20", solver: "flow-euler", steps: 20, spacing: .trailing),
+    Row(name: "flow-euler-10", label: "flow Euler 10", solver: "flow-euler", steps: 10, spacing: .trailing),
+    Row(name: "flow-euler-4", label: "flow Euler 4", solver: "flow-euler", steps: 4, spacing: .trailing),
+    Row(name: "flow-heun-10", label: "flow Heun 10", solver: "flow-heun", steps: 10),
+  ]
+
+  struct Result: Encodable {
+    let name: String
+    let label: String
+    let evaluations: Int
+    let millisecondsPerImage: Double
+    let imagesPerSecond: Double
+    let speedupOverDDPM: Double?
+    /// Of the latents to the converged ones, over `trajectoryImages` images; nil for stochastic samplers.
+    let trajectoryError: Double?
+    let trajectoryImages: Int
+    let scores: GlyphScores
+  }
+
+  let bench: Workbench
+  let images: Int
+
+  /// Images whose converged trajectory is computed.
+  private var trajectoryImages: Int { min(Workbench.batchSize, images) }
+
+  /// Measures rows and prints them as they are done.
+  func measure(_ rows: [Row]) async throws -> [Result] {
+    print("Samplers, guidance \(decimal(Self.scale, 0)); accuracy and Fréchet distance by the bundled evaluator")
+    let table = TablePrinter(columns: [
+      ("sampler", 20), ("NFE", 5), ("ms/image", 9), ("images/s", 9), ("speed-up", 9), ("Fréchet", 8), ("char %", 7),
+      ("all 3 %", 8), ("RMSE", 7), ("images", 7),
+    ])
+    table.printHeading()
+    var results: [Result] = []
+    var converged: [SolverEntry.Family: [DenseTensor<Float>]] = [:]
+    for row in rows {
+      let solver = try SolverCatalogue.entry(named: row.solver)
+      let pipeline = bench.pipeline(for: solver.family)
+      let plan = try pipeline.scheduler.plan(solver, steps: row.steps, spacing: row.spacing)
+      if !plan.isStochastic, converged[solver.family] == nil {
+        converged[solver.family] = try await convergedLatents(for: solver.family)
+      }
+      let prompts = Array(bench.prompts.prefix(max(1, images / row.thinning)))
+      let batch = try await bench.sample(
+        prompts.map(\.text), scale: Self.scale, plan: plan, with: pipeline,
+        progress: Progress(row.label, of: prompts.count))
+      let milliseconds = 1000 * batch.seconds / Double(prompts.count)
+      let result = Result(
+        name: row.name, label: row.label, evaluations: plan.evaluationCount, millisecondsPerImage: milliseconds,
+        imagesPerSecond: 1000 / milliseconds,
+        speedupOverDDPM: results.first { $0.name == "ddpm-1000" }.map { $0.millisecondsPerImage / milliseconds }
+          ?? (row.name == "ddpm-1000" ? 1 : nil),
+        trajectoryError: plan.isStochastic
+          ? nil : converged[solver.family].map { Self.rootMeanSquare(of: batch.latents, minus: $0) },
+        trajectoryImages: trajectoryImages, scores: try bench.scores(of: batch, prompts: prompts))
+      results.append(result)
+      table.printRow([
+        result.label, "\(result.evaluations)", decimal(milliseconds, 1), decimal(result.imagesPerSecond, 2),
+        result.speedupOverDDPM.map { decimal($0, 1) + "x" } ?? "-", decimal(result.scores.frechet, 1),
+        percent(result.scores.character), percent(result.scores.allThree), decimal(result.trajectoryError, 3),
+        "\(result.scores.images)",
+      ])
+    }
+    print(
+      """
+      NFE: evaluations per image and branch of guidance. RMSE: of the latents to a 500-step solution from the same \
+      noise, \(trajectoryImages) images. all 3: character and both colours.
+
+      """)
+    return results
+  }
+
+  /// The latents that the probability-flow ODE leads to, by 500 second-order steps.
+  private func convergedLatents(for family: SolverEntry.Family) async throws -> [DenseTensor<Float>] {
+    let pipeline = bench.pipeline(for: family)
+    let solver = try SolverCatalogue.entry(named: family == .flow ? "flow-midpoint" : "dpm++2m")
+    let plan = try pipeline.scheduler.plan(solver, steps: 500, spacing: .trailing)
+    return try await bench.sample(
+      bench.prompts.prefix(trajectoryImages).map(\.text), scale: Self.scale, plan: plan, with: pipeline,
+      decoding: false, progress: Progress("converged \(family.rawValue) trajectories", of: trajectoryImages)
+    ).latents
+  }
+
+  private static func rootMeanSquare(
+    of latents: [DenseTensor<Float>], minus converged: [DenseTensor<Float>]
+  ) -> Double {
+    let squares = zip(latents, converged).map { pair in
+      let error = DenseTensor.combining((1, pair.0), (-1, pair.1)).rootMeanSquare()
+      return error * error
+    }
+    return (squares.reduce(0, +) / Double(squares.count)).squareRoot()
+  }
+}

@@ -1,0 +1,100 @@
+import Fewstep
+import Foundation
+import Glyphs
+import GlyphEvaluation
+
+/// The models, the prompts and the judge of all measurements, and the way pictures are sampled in them.
+struct Workbench: Sendable {
+  /// Pictures sampled at once; with guidance the denoiser sees twice as many.
+  static let batchSize = 8
+  static let seed: UInt64 = 1000
+
+  let epsilon: TextToImagePipeline
+  let flow: TextToImagePipeline
+  let evaluator: GlyphEvaluator
+  let prompts: [GlyphPrompt]
+
+  init() throws {
+    epsilon = try TextToImagePipeline(Glyphs.epsilon())
+    flow = try TextToImagePipeline(Glyphs.flow())
+    evaluator = try GlyphEvaluator()
+    prompts = try GlyphPrompt.evaluation()
+  }
+
+  func pipeline(for family: SolverEntry.Family) -> TextToImagePipeline { family == .flow ? flow : epsilon }
+
+  /// Pictures and what they took.
+  struct Batch: Sendable {
+    var latents: [DenseTensor<Float>] = []
+    var pixels: [DenseTensor<Float>] = []
+    var seconds = 0.0
+  }
+
+  /// Samples picture i from prompt i and noise field i, whatever the batches.
+  func sample(
+    _ prompts: [String], negative: String = "", scale: Double, plan: SamplingPlan, with pipeline: TextToImagePipeline,
+    decoding: Bool = true, progress: Progress
+  ) async throws -> Batch {
+    let guidance = try ClassifierFreeGuidance(scale: scale)
+    let shape = try pipeline.latentShape(size: nil)
+    var batch = Batch()
+    for first in stride(from: 0, to: prompts.count, by: Self.batchSize) {
+      let range = first..<min(first + Self.batchSize, prompts.count)
+      let start = ContinuousClock.now
+      let pairs = range.map { index in
+        TextToImagePipeline.Prompts(pipeline.denoiser, pipeline.promptEncoder([negative, prompts[index]]))
+      }
+      let latents: [DenseTensor<Float>] = try await plan.run(
+        fields: range.map { NoiseField(seed: Self.seed, image: UInt32($0)) }, shape: shape, guidance: guidance,
+        observe: { step in progress.update(Double(first) + Double(step.step * range.count) / Double(step.stepCount)) },
+        denoise: { pipeline.denoise($0, prompts: pairs) })
+      if decoding { batch.pixels += try pipeline.decode(latents).map(\.pixels) }
+      batch.seconds += (ContinuousClock.now - start) / .seconds(1)
+      batch.latents += latents
+    }
+    progress.finish()
+    return batch
+  }
+
+  func scores(of batch: Batch, prompts: [GlyphPrompt]) throws -> GlyphScores {
+    try GlyphScores(evaluator.read(batch.pixels), prompts: prompts, against: evaluator.statistics)
+  }
+
+  /// The median of a job's times in milliseconds, after a run that warms the caches.
+  static func medianMilliseconds(of runs: Int, _ job: () async throws -> Void) async rethrows -> Double {
+    try await job()
+    var times: [Double] = []
+    for _ in 0..<runs {
+      let start = ContinuousClock.now
+      try await job()
+      times.append((ContinuousClock.now - start) / .milliseconds(1))
+    }
+    return times.sorted()[runs / 2]
+  }
+}
+
+/// One line on standard error that says what is being measured, on terminals only.
+final class Progress {
+  private let label: String
+  private let total: Double
+  private let isTerminal = isatty(STDERR_FILENO) == 1
+
+  init(_ label: String, of total: Int) {
+    self.label = label
+    self.total = Double(total)
+    update(0)
+  }
+
+  func update(_ done: Double) {
+    guard isTerminal else { return }
+    write("\r\u{1B}[K\(label): \(Int(100 * done / total)) %")
+  }
+
+  func finish() {
+    if isTerminal { write("\r\u{1B}[K") }
+  }
+
+  private func write(_ text: String) {
+    FileHandle.standardError.write(Data(text.utf8))
+  }
+}
