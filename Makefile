@@ -26,8 +26,9 @@ packages: ## check Swift and the C libraries, and install the libraries that are
 bench: packages ## build in release and run the benchmarks
 	$(SWIFT) run --configuration release bench $(ARGS)
 
-test: packages ## build and run all tests
+test: packages ## build and run all tests, and a package that depends on this one
 	$(SWIFT) test --configuration $(CONFIGURATION) --scratch-path $(TEST_BUILD) --disable-xctest $(ARGS)
+	Tools/check-consumer.sh
 
 peers: ## run the same jobs in the Python libraries, for comparison
 	$(PYTHON) Benchmarks/peers/compare.py $(ARGS)

@@ -55,7 +55,8 @@ let package = Package(
     .executableTarget(
       name: "bench",
       dependencies: [
-        "Fewstep", "Glyphs", "GlyphEvaluation", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "COpenBLAS", "Fewstep", "Glyphs", "GlyphEvaluation",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Benchmarks/bench"),
 
@@ -65,7 +66,7 @@ let package = Package(
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints"]),
     .testTarget(name: "NetworksTests", dependencies: ["Networks", "DenseTensors", "Checkpoints"]),
     .testTarget(name: "PipelinesTests", dependencies: ["Pipelines", "Glyphs", "GlyphEvaluation", "Fewstep"]),
-    .testTarget(name: "CommandTests", dependencies: ["FewstepCommand", "bench"]),
+    .testTarget(name: "CommandTests", dependencies: ["FewstepCommand", "bench", "Fewstep"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu11

@@ -27,6 +27,8 @@ struct Bench: AsyncParsableCommand {
 
   enum Section: String, CaseIterable {
     case samplers, guidance, cost, generation
+    /// Only when asked for.
+    case kernels
   }
 
   func validate() throws {
@@ -57,6 +59,7 @@ struct Bench: AsyncParsableCommand {
     }
     if wants(.cost) { report.cost = await CostTable(bench: bench).measure() }
     if wants(.generation) { report.generation = try await GenerationTable(bench: bench).measure() }
+    if only == Section.kernels.rawValue { report.kernels = await KernelTable().measure() }
     if let json { try report.write(to: URL(filePath: json)) }
   }
 }

@@ -45,19 +45,12 @@ struct GuidanceTable {
     return results
   }
 
-  /// The scale to use: raised while prompts are missed, lowered when colours saturate.
-  ///
-  /// A higher scale is taken only where it hits more prompts by more than the sampling error, and not where more than
-  /// ``saturationLimit`` of the colour values clip.
+  /// The scale to use: raised while that hits more prompts, and not so far that colours saturate, which is where more
+  /// than ``saturationLimit`` of the values clip.
   func recommend(_ results: [Result]) -> Double? {
     guard var best = results.first else { return nil }
     for result in results.dropFirst() where result.scores.clipped <= Self.saturationLimit {
-      let accuracy = best.scores.allThree
-      // Laplace's estimate keeps the error positive where all prompts were hit.
-      let count = Double(result.scores.images)
-      let estimate = (accuracy * count + 1) / (count + 2)
-      let error = (estimate * (1 - estimate) / count).squareRoot()
-      if result.scores.allThree > accuracy + error { best = result }
+      if result.scores.allThree > best.scores.allThree { best = result }
     }
     print(
       "recommended scale: \(best.scale), with \(percent(best.scores.allThree)) % of the prompts hit and "

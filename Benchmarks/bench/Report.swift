@@ -11,6 +11,7 @@ struct Report: Encodable {
   var negativePrompt: [GuidanceTable.NegativeResult]?
   var cost: [CostTable.Result]?
   var generation: [GenerationTable.Result]?
+  var kernels: [KernelTable.Result]?
 
   func write(to url: URL) throws {
     let encoder = JSONEncoder()

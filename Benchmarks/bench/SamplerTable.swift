@@ -23,8 +23,13 @@ struct SamplerTable {
     Row(name: "ddim-50", label: "DDIM 50", solver: "ddim", steps: 50),
     Row(name: "ddim-20", label: "DDIM 20", solver: "ddim", steps: 20),
     Row(name: "dpm-solver-3-20", label: "DPM-Solver-3 20", solver: "dpm-solver-3s", steps: 20),
+    Row(
+      name: "dpm-solver-3-20-karras", label: "DPM-Solver-3 20 Karras", solver: "dpm-solver-3s", steps: 20,
+      spacing: .karras),
     Row(name: "dpm++2m-20", label: "DPM-Solver++ 2M 20", solver: "dpm++2m", steps: 20),
     Row(name: "dpm++2m-10", label: "DPM-Solver++ 2M 10", solver: "dpm++2m", steps: 10),
+    Row(
+      name: "dpm++2m-10-karras", label: "DPM-Solver++ 2M 10 Karras", solver: "dpm++2m", steps: 10, spacing: .karras),
     // Sigmas 1, (n-1)/n, ... 1/n, 0, as in EVALUATION.md; Heun has the scheduler's own grid there.
     Row(name: "flow-euler-20", label: "flow Euler 20", solver: "flow-euler", steps: 20, spacing: .trailing),
     Row(name: "flow-euler-10", label: "flow Euler 10", solver: "flow-euler", steps: 10, spacing: .trailing),
@@ -55,7 +60,7 @@ struct SamplerTable {
   func measure(_ rows: [Row]) async throws -> [Result] {
     print("Samplers, guidance \(decimal(Self.scale, 0)); accuracy and Fréchet distance by the bundled evaluator")
     let table = TablePrinter(columns: [
-      ("sampler", 20), ("NFE", 5), ("ms/image", 9), ("images/s", 9), ("speed-up", 9), ("Fréchet", 8), ("char %", 7),
+      ("sampler", 25), ("NFE", 5), ("ms/image", 9), ("images/s", 9), ("speed-up", 9), ("Fréchet", 8), ("char %", 7),
       ("all 3 %", 8), ("RMSE", 7), ("images", 7),
     ])
     table.printHeading()

@@ -5,8 +5,8 @@
 Each round runs both, one after the other, and the one that goes first changes every round. Both generate with the bundled
 model, float32 in PyTorch, and report batch sizes 1 and 8.
 
-Without --python, a virtual environment is made in Benchmarks/peers/.venv from requirements.txt. Its +cpu build of PyTorch
-is on PyTorch's own index; where pip does not find it, say PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu.
+Without --python, a virtual environment is made in Benchmarks/peers/.venv from requirements.txt. Where pip does
+not find the +cpu build of PyTorch, name the index that has it in PIP_EXTRA_INDEX_URL.
 Without --bench, `bench` is built by `swift build -c release`.
 """
 import argparse

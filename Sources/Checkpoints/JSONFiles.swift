@@ -26,29 +26,24 @@ func scanJSON(
 
 /// Decodes the JSON file at `url`. Duplicate keys are refused, and every fault names its key.
 func decodeJSON<Value: Decodable>(_ type: Value.Type, from url: URL) throws(CheckpointError) -> Value {
-  let bytes = try contents(of: url)
-  try scanJSON(url) { scanner throws(JSONScanner.Failure) in try scanner.value() }
-  let decoder = JSONDecoder()
-  // For Python's NaN and Infinity; the scan has refused JSON5's other freedoms.
-  decoder.allowsJSON5 = true
+  var tree = JSONTree.null
+  try scanJSON(url) { scanner throws(JSONScanner.Failure) in tree = try scanner.tree() }
   do {
-    return try decoder.decode(type, from: Data(bytes))
+    return try JSONTreeDecoder(tree: tree).decode(type)
   } catch let error as DecodingError {
-    throw CheckpointError(error, file: url, json: bytes)
+    throw CheckpointError(error, file: url, tree: tree)
   } catch {
     throw CheckpointError(.badConfiguration, file: url, found: "\(error)", expected: "a \(type)")
   }
 }
 
 extension CheckpointError {
-  /// The fault that a decoder reports in `json`, the bytes of `file`, with the key's path and value.
-  fileprivate init(_ error: DecodingError, file: URL, json: [UInt8]) {
+  /// The fault that a decoder found in `tree`, the contents of `file`, with the key's path and value.
+  fileprivate init(_ error: DecodingError, file: URL, tree: JSONTree) {
     let path: [any CodingKey]
     let expected: String
     switch error {
-    case .typeMismatch(let type, let context):
-      (path, expected) = (context.codingPath, Self.name(of: type) ?? "a \(type)")
-    case .valueNotFound(let type, let context):
+    case .typeMismatch(let type, let context), .valueNotFound(let type, let context):
       (path, expected) = (context.codingPath, Self.name(of: type) ?? "a \(type)")
     case .keyNotFound(let key, let context):
       (path, expected) = (context.codingPath + [key], "a value")
@@ -57,12 +52,10 @@ extension CheckpointError {
     @unknown default:
       (path, expected) = ([], "a valid configuration")
     }
-    var scanner = JSONScanner(json)
-    let value = try? scanner.value(at: path[...])
     self.init(
       .badConfiguration, file: file,
       key: path.isEmpty ? nil : path.map(\.stringValue).joined(separator: "."),
-      found: value.map { String(decoding: $0, as: UTF8.self) } ?? "nothing", expected: expected)
+      found: tree.value(at: path[...])?.description ?? "nothing", expected: expected)
   }
 
   private static func name(of type: any Any.Type) -> String? {
@@ -75,35 +68,5 @@ extension CheckpointError {
     case is [String: Any].Type: "an object"
     default: nil
     }
-  }
-}
-
-extension JSONScanner {
-  /// The bytes of the value that `path` leads to, or `nil` if it leads nowhere.
-  fileprivate mutating func value(at path: ArraySlice<any CodingKey>) throws(Failure) -> ArraySlice<UInt8>? {
-    guard let step = path.first else { return try value() }
-    var result: ArraySlice<UInt8>?
-    switch peek() {
-    case UInt8(ascii: "{"):
-      try object { scanner, key throws(Failure) in
-        if key == step.stringValue {
-          result = try scanner.value(at: path.dropFirst())
-        } else {
-          try scanner.value()
-        }
-      }
-    case UInt8(ascii: "["):
-      var index = 0
-      try array { scanner throws(Failure) in
-        if index == step.intValue {
-          result = try scanner.value(at: path.dropFirst())
-        } else {
-          try scanner.value()
-        }
-        index += 1
-      }
-    default: break
-    }
-    return result
   }
 }

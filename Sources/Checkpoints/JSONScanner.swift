@@ -1,8 +1,7 @@
 /// A strict reader of JSON that stops at the first deviation.
 ///
 /// Foundation's decoder keeps the first of two equal keys and reads `1e3` as an integer. A file format's check must
-/// see both, so the safetensors header, shard index and vocabulary are read with this, and configurations are checked
-/// with it before they are decoded.
+/// see both, so every JSON file of a model is read with this.
 struct JSONScanner {
   /// What stopped the scanner. `key` is the path of object keys to the place, joined by dots.
   struct Failure: Error {

@@ -40,7 +40,7 @@ public enum ThreadPool {
   }
 
   /// Cuts `0 ..< count` into ranges of equal size, a multiple of `grain`, and calls `body` for each.
-  static func forEachRange(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
+  package static func forEachRange(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
     // A few pieces per thread even out threads that are interrupted.
     let grains = (count + grain - 1) / grain
     let size = max(1, (grains + 4 * threadCount - 1) / (4 * threadCount)) * grain

@@ -36,6 +36,9 @@ struct Generate: AsyncParsableCommand {
   @Option(help: ArgumentHelp("PNG file; several images get -0, -1 ... before the suffix.", valueName: "file.png"))
   var output = "fewstep.png"
 
+  @Option(help: ArgumentHelp("Also write all images as one, in rows of eight.", valueName: "file.png"))
+  var sheet: String?
+
   @Option(help: ArgumentHelp("Start from these latents (NCHW) instead of noise.", valueName: "file.safetensors"))
   var latents: String?
 
@@ -71,8 +74,10 @@ struct Generate: AsyncParsableCommand {
   }
 
   func validate() throws {
-    guard output.lowercased().hasSuffix(".png") else {
-      throw ValidationError("--output \(output) does not end in .png")
+    for (option, path) in [("--output", output), ("--sheet", sheet)] {
+      if let path, !path.lowercased().hasSuffix(".png") {
+        throw ValidationError("\(option) \(path) does not end in .png")
+      }
     }
   }
 
@@ -105,6 +110,11 @@ struct Generate: AsyncParsableCommand {
       let url = outputURL(for: image.index, of: images.count)
       try image.image.write(to: url, text: [("parameters", parameters(for: image, request, plan))])
       files.append(url.relativePath)
+    }
+    if let sheet {
+      let parameters = parameters(for: images[0], request, plan)
+      try Image.tiled(images.map(\.image), columns: 8).write(to: URL(filePath: sheet), text: [("parameters", parameters)])
+      files.append(sheet)
     }
     if let saveLatents {
       try LatentsFile.write(images.map(\.latents), to: URL(filePath: saveLatents), prompt: prompt)

@@ -1,9 +1,8 @@
 import Checkpoints
 import DenseTensors
+import Networks
 import Tensors
 import Testing
-
-@testable import Networks
 
 /// Small random networks against what diffusers and transformers compute of them in double precision.
 @Suite("Parity with diffusers and transformers")

@@ -8,6 +8,12 @@ struct AddedToken: Hashable, Sendable {
   var stripsRight = false
   /// Is looked for in the normalised text, in its own normalised spelling.
   var isNormalized = false
+
+  /// What is looked for.
+  var spelling: String {
+    guard isNormalized else { return content }
+    return TextNormalizer.normalize(content.unicodeScalars).reduce(into: "") { $0.unicodeScalars.append($1) }
+  }
 }
 
 /// Finds added tokens in a text: at each place the longest, from left to right.
@@ -27,15 +33,13 @@ struct AddedTokenMatcher: Sendable {
   /// The patterns by their first scalar, longest first.
   private let patterns: [Unicode.Scalar: [Pattern]]
 
-  /// - Parameter tokens: the tokens to find, each with its id. Those that are normalised are found by their normalised
-  ///   spelling.
-  init(_ tokens: [(token: AddedToken, id: Int)]) {
-    let patterns = tokens.map { token, id in
-      let scalars = Array(token.content.unicodeScalars)
-      return Pattern(scalars: token.isNormalized ? TextNormalizer.normalize(scalars) : scalars, token: token, id: id)
+  /// - Parameter tokens: the tokens to find, by their ids.
+  init(_ tokens: [Int: AddedToken]) {
+    let patterns = tokens.map { id, token in
+      Pattern(scalars: Array(token.spelling.unicodeScalars), token: token, id: id)
     }
     self.patterns = Dictionary(grouping: patterns.filter { !$0.scalars.isEmpty }) { $0.scalars[0] }
-      .mapValues { $0.sorted { $0.scalars.count > $1.scalars.count } }
+      .mapValues { $0.sorted { ($1.scalars.count, $0.id) < ($0.scalars.count, $1.id) } }
   }
 
   /// Cuts `text` into tokens and what lies between them.

@@ -3,7 +3,7 @@ import Foundation
 /// The tokenizer of CLIP's text encoders: byte-level byte pair encoding with an end-of-word mark.
 ///
 /// It gives the ids of `CLIPTokenizer` in transformers 5.23 (tokenizers 0.23) for every text and any vocabulary in
-/// CLIP's format. Where the tables of the Unicode versions involved differ (normalisation by 9, classes by 16, case
+/// CLIP's format, its ids counted from 0 without gaps. Where the tables of the Unicode versions involved differ (normalisation by 9, classes by 16, case
 /// by 17), this follows transformers'. That needs a standard library that knows Unicode 17, as Swift's on Linux does
 /// since 6.3; an older one takes the characters that are new to it for symbols without a lower case. Sources: the
 /// CLIP release, and `added_vocabulary.rs`, `byte_level.rs` and `bpe/word.rs` of github.com/huggingface/tokenizers.
@@ -64,25 +64,26 @@ public struct CLIPTokenizer: Sendable {
     }
     encoder = try Self.encoder(files, unknown: unknown, vocabularyURL: vocabularyURL)
 
-    // Tokens that are not in the vocabulary are numbered on from its size.
-    var added: [String: (token: AddedToken, id: Int)] = [:]
+    // As in transformers, tokens that the vocabulary lacks are numbered from its size on, even if it skips ids and so
+    // has some beyond; a token then takes the place of another with its id.
+    var ids: [String: Int] = [:]
+    var added: [Int: AddedToken] = [:]
     var next = vocabulary.count
     for token in files.addedTokens where !token.content.isEmpty {
-      if let id = added[token.content]?.id ?? vocabulary[token.content] {
-        added[token.content] = (token, id)
-      } else {
-        added[token.content] = (token, next)
-        next += 1
-      }
+      let known = ids[token.content] ?? vocabulary[token.content]
+      let id = known ?? next
+      if known == nil { next += 1 }
+      ids[token.content] = id
+      added[id] = token
     }
-    func id(_ content: String) -> Int { added[content]?.id ?? unknown }
     maximumLength = files.length
-    beginID = id(files.begin)
-    endID = id(files.end)
-    paddingID = id(files.padding)
-    verbatim = AddedTokenMatcher(added.values.filter { !$0.token.isNormalized })
-    normalized = AddedTokenMatcher(added.values.filter(\.token.isNormalized))
-    spellings = Dictionary(vocabulary.map { ($1, $0) } + added.values.map { ($0.id, $0.token.content) }) { $1 }
+    beginID = ids[files.begin] ?? unknown
+    endID = ids[files.end] ?? unknown
+    paddingID = ids[files.padding] ?? unknown
+    verbatim = AddedTokenMatcher(added.filter { !$1.isNormalized })
+    normalized = AddedTokenMatcher(added.filter(\.value.isNormalized))
+    let ordinary = Dictionary(uniqueKeysWithValues: vocabulary.map { ($1, $0) })
+    spellings = ordinary.merging(added.mapValues(\.spelling)) { $1 }
     vocabularySize = (spellings.keys.max() ?? 0) + 1
   }
 
@@ -124,15 +125,23 @@ public struct CLIPTokenizer: Sendable {
 
   private func spelling(_ id: Int) -> String { spellings[id] ?? "" }
 
-  /// The text that `ids` spell, with a space after each word.
+  /// The text that `ids` spell, with a space after each word but the last.
   private func decode(_ ids: some Sequence<Int>) -> String {
     let bytes = ids.flatMap { id in
       let spelling = spelling(id)
       let bytes = spelling.unicodeScalars.compactMap { ByteAlphabet.bytes[$0] }
       return bytes.count == spelling.unicodeScalars.count ? bytes : Array(spelling.utf8)
     }
-    return String(decoding: bytes, as: UTF8.self).replacing(Self.wordEnd, with: " ")
-      .trimmingCharacters(in: .whitespacesAndNewlines)
+    // By bytes and scalars: a mark that starts a word is one Character with the end of the word before.
+    let spaced = bytes.split(separator: Array(Self.wordEnd.utf8), omittingEmptySubsequences: false)
+      .joined(separator: " ".utf8)
+    let text = String(decoding: Array(spaced), as: UTF8.self).unicodeScalars
+    func isSpace(_ scalar: Unicode.Scalar) -> Bool {
+      scalar.properties.isWhitespace || ("\u{1C}"..." ").contains(scalar)
+    }
+    let start = text.firstIndex { !isSpace($0) } ?? text.endIndex
+    let end = text.lastIndex { !isSpace($0) }.map(text.index(after:)) ?? start
+    return String(text[start..<end])
   }
 
   /// The mark at the end of a word's last token.

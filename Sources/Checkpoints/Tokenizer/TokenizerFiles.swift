@@ -42,7 +42,9 @@ struct TokenizerFiles {
     let named = SpecialTokens.Role.allCases.compactMap { role in
       special.named[role] ?? defaults[role].map(TokenSpelling.init)
     }
-    let specialContents = Set((named + special.extra).map(\.token.content))
+    // transformers looks at this before it has made tokens of the configuration's objects, and so misses those.
+    let seen = special.named.filter { role, spelling in map?.named[role] != nil || !spelling.isObject }
+    let specialContents = Set((seen.values + special.extra).map(\.token.content))
     let older = (legacy ?? [:]).map { content, id in
       (id: id, token: AddedToken(content: content, isNormalized: !specialContents.contains(content)))
     }
@@ -63,10 +65,12 @@ struct TokenizerFiles {
 
   private static func vocabulary(_ url: URL) throws(CheckpointError) -> [String: Int] {
     var vocabulary: [String: Int] = [:]
+    var ids = Set<Int>()
     try scanJSON(url) { scanner throws(JSONScanner.Failure) in
       try scanner.object { scanner, token throws(JSONScanner.Failure) in
         let id = try scanner.naturalNumber()
         guard id < Int32.max else { throw JSONScanner.Failure(found: "\(id)", expected: "less than \(Int32.max)") }
+        guard ids.insert(id).inserted else { throw JSONScanner.Failure(found: "\(id) again", expected: "each id once") }
         vocabulary[token] = id
       }
     }

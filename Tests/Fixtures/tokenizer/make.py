@@ -109,6 +109,7 @@ def write_json(path, value, **options):
 
 def write_folder(name, tokens, merges, config, special_tokens_map):
     os.makedirs(os.path.join(HERE, name), exist_ok=True)
+    tokens = list(dict.fromkeys(tokens))
     write_json(f"{name}/vocab.json", {token: index for index, token in enumerate(tokens)}, ensure_ascii=False)
     with open(os.path.join(HERE, name, "merges.txt"), "w", encoding="utf-8") as file:
         file.write("#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in merges))
@@ -151,7 +152,7 @@ def main():
     corpus = SENTENCES + prompts + [random_text(rng, 20) for _ in range(400)]
     tokens = alphabet + [character + "</w>" for character in alphabet]
     merges = train(corpus, set(tokens), 300)
-    products = list(dict.fromkeys("".join(merge) for merge in merges))
+    products = ["".join(merge) for merge in merges]
     markers = ["<|startoftext|>", "<|endoftext|>"]
 
     def spelled(content, normalized):
@@ -166,7 +167,7 @@ def main():
 
     sparse = [token for index, token in enumerate(tokens) if index % 5 != 3]
     merges = train(corpus, set(sparse), 150)
-    products = list(dict.fromkeys("".join(merge) for merge in merges))
+    products = ["".join(merge) for merge in merges]
     added = [
         {**spelled("<|startoftext|>", False), "special": True},
         {**spelled("<|endoftext|>", False), "special": True},

@@ -1,0 +1,103 @@
+import Fewstep
+import Foundation
+import Testing
+
+@Suite("fewstep generate")
+struct GenerateTests {
+  static let prompt = "a blue digit 7 on black, sans"
+
+  @Test func writesAnImageWithItsParameters() throws {
+    try withTemporaryFolder { folder in
+      let result = try CommandResult(
+        "fewstep",
+        ["generate", Self.prompt, "--negative", "blurry", "--solver", "dpm++2m", "--steps", "4", "--seed", "9"],
+        in: folder)
+      #expect(result.status == 0)
+      #expect(try contents(of: folder) == ["fewstep.png"])
+      let data = try Data(contentsOf: folder.appending(path: "fewstep.png"))
+      let image = try Image(png: data)
+      #expect((image.width, image.height) == (64, 64))
+      let text = try #require(try Image.text(png: data).first { $0.keyword == "parameters" }?.text)
+      #expect(
+        text == """
+          \(Self.prompt)
+          Negative prompt: blurry
+          Steps: 4, Sampler: dpm++2m, CFG scale: 7.5, Seed: 9, Size: 64x64, Model: glyphs, Version: fewstep \
+          \(fewstepVersion)
+          """)
+      // Not a terminal: plain lines, no control characters.
+      #expect(result.errors.contains("step 4 of 4") && !result.errors.contains("\u{1B}"))
+    }
+  }
+
+  @Test func imagesAreTheSameInAnyNumber() throws {
+    try withTemporaryFolder { folder in
+      let arguments = ["generate", Self.prompt, "--steps", "3", "--seed", "5", "--solver", "ddpm"]
+      #expect(try CommandResult("fewstep", arguments + ["--count", "3"], in: folder).status == 0)
+      #expect(try CommandResult("fewstep", arguments + ["--output", "alone.png"], in: folder).status == 0)
+      #expect(try contents(of: folder) == ["alone.png", "fewstep-0.png", "fewstep-1.png", "fewstep-2.png"])
+      let images = try ["alone", "fewstep-0", "fewstep-1"].map {
+        try Image(png: Data(contentsOf: folder.appending(path: "\($0).png")))
+      }
+      #expect(images[0] == images[1])
+      #expect(images[0] != images[2])
+    }
+  }
+
+  @Test func latentsAreWrittenAndReadInDiffusersOrder() throws {
+    try withTemporaryFolder { folder in
+      let latents = folder.appending(path: "latents.safetensors")
+      let noise = DenseTensor<Float>(noise: NoiseField(seed: 3), shape: [1, 4, 16, 16])
+      try SafetensorsWriter.write(
+        [.init(name: "latents", shape: noise.shape, values: .float32(noise.elements))], to: latents)
+      let result = try CommandResult(
+        "fewstep",
+        [
+          "generate", Self.prompt, "--steps", "2", "--latents", latents.path, "--save-latents", "out.safetensors",
+          "--json",
+        ], in: folder)
+      #expect(result.status == 0)
+      let saved = try SafetensorsFile(url: folder.appending(path: "out.safetensors"))
+      #expect(try saved.entry("latents").shape == [1, 4, 16, 16])
+      let report = try #require(
+        try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
+      #expect(report["files"] as? [String] == ["fewstep.png"])
+      #expect(report["steps"] as? Int == 2)
+      // The same latents give the same image as the library does.
+      let again = try CommandResult(
+        "fewstep", ["generate", Self.prompt, "--steps", "2", "--latents", latents.path, "--output", "b.png"],
+        in: folder)
+      #expect(again.status == 0)
+      let images = try ["fewstep.png", "b.png"].map { try Image(png: Data(contentsOf: folder.appending(path: $0))) }
+      #expect(images[0] == images[1])
+    }
+  }
+
+  @Test(
+    arguments: [
+      (["--solver", "nope"], "no solver is named \"nope\""),
+      (["--grid", "nope"], "no grid is named \"nope\""),
+      (["--steps", "0"], "0 steps: expected 1 to 1000"),
+      (["--steps", "99999999999999999999"], "invalid for '--steps"),
+      (["--size", "33x64"], "the size is 33x64, expected multiples of 4"),
+      (["--size", "64"], "invalid for '--size"),
+      (["--count", "0"], "the count is 0"),
+      (["--guidance", "-1"], "the guidance scale is -1.0"),
+      (["--guidance", "inf"], "the guidance scale is inf"),
+      (["--output", "picture.jpg"], "does not end in .png"),
+      (["--output", "no/such/folder/a.png"], "no/such/folder"),
+      (["--model", "no-such-folder"], "no-such-folder/model_index.json"),
+      (["--latents", "no-such-file"], "no-such-file"),
+      (["--solver", "flow-euler", "--grid", "karras"], "the grid is spaced in log sigma"),
+    ])
+  func badInputIsOneClearLine(_ options: [String], _ message: String) throws {
+    try withTemporaryFolder { folder in
+      let result = try CommandResult("fewstep", ["generate", "red A", "--steps", "2"] + options, in: folder)
+      #expect(result.status != 0)
+      #expect(result.output.isEmpty)
+      let line = try #require(result.errors.split(separator: "\n").first { $0.hasPrefix("Error: ") })
+      #expect(line.contains(message))
+      #expect(try contents(of: folder).isEmpty)
+    }
+  }
+}

@@ -1,0 +1,78 @@
+import Fewstep
+import Foundation
+import Testing
+
+@Suite("fewstep solvers, plan and tokenize")
+struct OtherCommandTests {
+  @Test func helpListsTheCommands() throws {
+    let result = try CommandResult("fewstep", ["--help"])
+    #expect(
+      result.output == """
+        OVERVIEW: Samples text-to-image diffusion models in few steps, on the CPU.
+
+        USAGE: fewstep <subcommand>
+
+        OPTIONS:
+          --version               Show the version.
+          -h, --help              Show help information.
+
+        SUBCOMMANDS:
+          generate                Generate images from a prompt.
+          solvers                 List the solvers and the paper of each.
+          plan                    Print the compiled plan of a sampler on a model's noise path.
+          tokenize                Print the token ids of a text, and what the length limit cuts off.
+
+          See 'fewstep help <subcommand>' for detailed help.
+
+        """)
+  }
+
+  @Test func solversAreListedWithTheirPapers() throws {
+    let lines = try CommandResult("fewstep", ["solvers"]).output.split(separator: "\n")
+    #expect(lines.count == SolverCatalogue.all.count + 1)
+    for (line, entry) in zip(lines.dropFirst(), SolverCatalogue.all) {
+      #expect(line.hasPrefix(entry.name) && line.hasSuffix(entry.paper))
+    }
+  }
+
+  @Test func aPlanIsATableOrJSON() throws {
+    let table = try CommandResult("fewstep", ["plan", "--solver", "heun", "--steps", "3"]).output
+    #expect(table.hasPrefix("heun, 3 steps, 5 evaluations, epsilon prediction"))
+    let json = try CommandResult("fewstep", ["plan", "--solver", "heun", "--steps", "3", "--json"]).output
+    let plan = try JSONDecoder().decode(SamplingPlan.self, from: Data(json.utf8))
+    #expect(plan.evaluationCount == 5 && plan.description + "\n" == table)
+  }
+
+  @Test func flowSolversTakeTheFlowModel() throws {
+    let table = try CommandResult("fewstep", ["plan", "--solver", "flow-euler", "--steps", "4"]).output
+    #expect(table.hasPrefix("flow-euler, 4 steps, 4 evaluations, flow prediction"))
+  }
+
+  @Test func tokensAndWhatIsCutOff() throws {
+    let text = Array(repeating: "red", count: 40).joined(separator: " ")
+    let json = try CommandResult("fewstep", ["tokenize", text, "--json"]).output
+    let result = try #require(try JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any])
+    #expect((result["ids"] as? [Int])?.count == 32)
+    #expect((result["discardedTokens"] as? [String])?.count == 10)
+    #expect(try CommandResult("fewstep", ["tokenize", text]).output.contains("cut off: 10 tokens, \"red red"))
+  }
+
+  @Test func benchRefusesWhatItDoesNotKnow() throws {
+    for (options, message) in [(["--only", "nope"], "--only nope: there are samplers"), (["--images", "0"], "--images 0")] {
+      let result = try CommandResult("bench", options)
+      #expect(result.status != 0 && result.errors.contains(message))
+    }
+  }
+
+  @Test func benchWritesItsFigures() throws {
+    try withTemporaryFolder { folder in
+      let result = try CommandResult("bench", ["--only", "flow-euler-4", "--images", "2", "--json", "b.json"], in: folder)
+      #expect(result.status == 0 && result.output.contains("flow Euler 4"))
+      let data = try Data(contentsOf: folder.appending(path: "b.json"))
+      let report = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
+      let row = try #require((report["samplers"] as? [[String: Any]])?.first)
+      #expect(row["evaluations"] as? Int == 4)
+      #expect(try #require(row["millisecondsPerImage"] as? Double) > 0)
+    }
+  }
+}
