@@ -21,13 +21,13 @@ struct Generate: AsyncParsableCommand {
 
   @OptionGroup var sampler: SamplerOptions
 
-  @Option(help: ArgumentHelp("Scale of classifier-free guidance; 1 is none.", valueName: "scale"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("Scale of classifier-free guidance; 1 is none.", valueName: "scale"))
   var guidance = 7.5
 
-  @Option(help: "Seed of the noise.")
+  @Option(parsing: .unconditional, help: "Seed of the noise.")
   var seed: UInt64 = 0
 
-  @Option(help: "Number of images; image i of a seed is the same in any number. Default: 1.")
+  @Option(parsing: .unconditional, help: "Number of images; image i of a seed is the same in any number. Default: 1.")
   var count: Int?
 
   @Option(help: ArgumentHelp("Size in pixels. Default: the model's.", valueName: "WxH"))

@@ -22,7 +22,7 @@ struct SamplerOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Solver, such as dpm++2m; see `fewstep solvers`. Default: the model's.", valueName: "name"))
   var solver: String?
 
-  @Option(help: "Number of steps.")
+  @Option(parsing: .unconditional, help: "Number of steps.")
   var steps = 20
 
   @Option(

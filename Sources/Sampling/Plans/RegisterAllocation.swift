@@ -28,8 +28,9 @@ struct RegisterAllocation {
       count = max(count, place + 1)
       assigned[target] = .init(place)
       operations.append(operation.renamed { assigned[$0.index] ?? $0 })
-      for register in Set(inputs) where lastUse[register.index] == index {
-        if let dead = assigned[register.index] { free.append(dead.index) }
+      // In the order of the terms, not of a set, whose order differs between processes: equal plans compare equal.
+      for register in inputs where lastUse[register.index] == index {
+        if let dead = assigned[register.index], !free.contains(dead.index) { free.append(dead.index) }
       }
       if lastUse[target] == nil { free.append(place) }
     }
