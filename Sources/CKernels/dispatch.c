@@ -51,24 +51,12 @@ bool fs_isa_select(const char *name) {
   return chosen != NULL;
 }
 
-int64_t fs_packed_count(int64_t outputs, int64_t inputs) {
-  int64_t half = FS_PANEL / 2;
-  return (outputs + half - 1) / half * half * inputs;
-}
-
-void fs_pack_weights(float *packed, const float *weights, int64_t outputs, int64_t channels, int64_t taps) {
-  for (int64_t column = 0; column < outputs; column += FS_PANEL) {
-    int64_t columns = outputs - column < FS_PANEL ? outputs - column : FS_PANEL;
-    int64_t width = columns <= FS_PANEL / 2 ? FS_PANEL / 2 : FS_PANEL;
-    for (int64_t tap = 0; tap < taps; tap++)
-      for (int64_t channel = 0; channel < channels; channel++, packed += width)
-        for (int64_t n = 0; n < width; n++)
-          packed[n] = n < columns ? weights[((column + n) * channels + channel) * taps + tap] : 0;
-  }
-}
-
 void fs_convolve(const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
   kernels()->convolve(op, row_begin, row_end, panel_begin, panel_end);
+}
+
+void fs_winograd(const fs_convolution *op, int64_t begin, int64_t end, float *scratch) {
+  kernels()->winograd(op, begin, end, scratch);
 }
 
 void fs_activate(float *output, const float *input, int64_t count, fs_activation activation) {

@@ -23,12 +23,12 @@
   }                                                                                                   \
   _Pragma("clang loop unroll(full)") for (int r = 0; r < (rows); r++)                                 \
     _Pragma("clang loop unroll(full)") for (int v = 0; v < (vectors); v++)                            \
-      ISA(store)(tile + r * FS_PANEL + v * LANES, acc[r][v]);
+      ISA(store)(tile + r * tile_stride + v * LANES, acc[r][v]);
 
 #define TILE(rows)                                                                                         \
   static void ISA(tile_##rows)(                                                                            \
-    float *tile, const float *const *pointers, int64_t taps, int64_t channels, const float *b, int64_t width, \
-    int vectors) {                                                                                         \
+    float *tile, int64_t tile_stride, const float *const *pointers, int64_t taps, int64_t channels,        \
+    const float *b, int64_t width, int vectors) {                                                          \
     if (vectors == 1) {                                                                                    \
       ACCUMULATE(rows, 1)                                                                                  \
     } else {                                                                                               \
@@ -53,7 +53,8 @@ TILE(11)
 TILE(12)
 #endif
 
-typedef void (*ISA(tile_function))(float *, const float *const *, int64_t, int64_t, const float *, int64_t, int);
+typedef void (*ISA(tile_function))(
+  float *, int64_t, const float *const *, int64_t, int64_t, const float *, int64_t, int);
 
 static const ISA(tile_function) ISA(tiles)[TILE_ROWS] = {
   ISA(tile_1), ISA(tile_2), ISA(tile_3), ISA(tile_4),
@@ -64,6 +65,20 @@ static const ISA(tile_function) ISA(tiles)[TILE_ROWS] = {
   ISA(tile_7), ISA(tile_8), ISA(tile_9), ISA(tile_10), ISA(tile_11), ISA(tile_12),
 #endif
 };
+
+// tile := the product of `rows` gathered rows with one panel, whose packed rows are `width` wide.
+INLINE void ISA(multiply)(
+  float *tile, int64_t tile_stride, int64_t rows, int64_t columns, const float *const *pointers, int64_t taps,
+  int64_t channels, const float *panel, int64_t width) {
+  for (int64_t c = 0; c < columns; c += VECTORS * LANES)
+    ISA(tiles)[rows - 1](
+      tile + c, tile_stride, pointers, taps, channels, panel + c, width, width - c < VECTORS * LANES ? 1 : VECTORS);
+}
+
+// The packed width of the panel that starts at output `column`.
+INLINE int64_t ISA(panel_width)(const fs_convolution *op, int64_t column) {
+  return op->outputs - column <= FS_PANEL / 2 ? FS_PANEL / 2 : FS_PANEL;
+}
 
 // Writes a finished tile of `rows` x `columns` to the output from (row, column) on.
 static void ISA(finish)(
@@ -95,22 +110,28 @@ static void ISA(finish)(
 
 // The pixels that each tap of `rows` output pixels reads.
 static void ISA(gather)(const fs_convolution *op, const float **pointers, int64_t row, int64_t rows) {
+  if (op->kernel_height * op->kernel_width == 1 && op->out_height * op->out_width == op->height * op->width) {
+    for (int64_t r = 0; r < rows; r++) pointers[r] = op->input + (row + r) * op->input_stride;
+    return;
+  }
   int64_t height = op->height * op->upsampling, width = op->width * op->upsampling;
+  int shift = op->upsampling == 2;
+  int64_t x = row % op->out_width, y = row / op->out_width % op->out_height;
+  const float *picture = op->input + row / op->out_width / op->out_height * op->height * op->width * op->input_stride;
   for (int64_t r = 0; r < rows; r++) {
-    int64_t x = (row + r) % op->out_width, y = (row + r) / op->out_width % op->out_height;
-    int64_t image = (row + r) / op->out_width / op->out_height;
-    const float *picture = op->input + image * op->height * op->width * op->input_stride;
     const float **pointer = pointers + r;
+    int64_t left = x * op->stride - op->pad_left;
     for (int64_t ky = 0; ky < op->kernel_height; ky++) {
       int64_t in_y = y * op->stride + ky - op->pad_top;
-      for (int64_t kx = 0; kx < op->kernel_width; kx++, pointer += TILE_ROWS) {
-        int64_t in_x = x * op->stride + kx - op->pad_left;
-        bool inside = in_y >= 0 && in_y < height && in_x >= 0 && in_x < width;
-        *pointer = inside
-          ? picture + (in_y / op->upsampling * op->width + in_x / op->upsampling) * op->input_stride
-          : op->zeros;
-      }
+      const float *line = in_y >= 0 && in_y < height ? picture + (in_y >> shift) * op->width * op->input_stride : NULL;
+      for (int64_t in_x = left; in_x < left + op->kernel_width; in_x++, pointer += TILE_ROWS)
+        *pointer = line && in_x >= 0 && in_x < width ? line + (in_x >> shift) * op->input_stride : op->zeros;
     }
+    if (++x < op->out_width) continue;
+    x = 0;
+    if (++y < op->out_height) continue;
+    y = 0;
+    picture += op->height * op->width * op->input_stride;
   }
 }
 
@@ -128,14 +149,11 @@ static void ISA(convolve)(
     for (int64_t panel = panel_begin; panel < panel_end; panel++) {
       int64_t column = panel * FS_PANEL;
       int64_t columns = op->outputs - column < FS_PANEL ? op->outputs - column : FS_PANEL;
-      int64_t width = columns <= FS_PANEL / 2 ? FS_PANEL / 2 : FS_PANEL;
+      int64_t width = ISA(panel_width)(op, column);
       const float *weights = op->weights + column * inputs;
       for (int64_t row = chunk, i = 0; row < chunk_end; row += TILE_ROWS, i++) {
         int64_t rows = chunk_end - row < TILE_ROWS ? chunk_end - row : TILE_ROWS;
-        for (int64_t c = 0; c < columns; c += VECTORS * LANES)
-          ISA(tiles)[rows - 1](
-            tile + c, pointers[i], taps, op->channels, weights + c, width,
-            width - c < VECTORS * LANES ? 1 : VECTORS);
+        ISA(multiply)(tile, FS_PANEL, rows, columns, pointers[i], taps, op->channels, weights, width);
         ISA(finish)(op, tile, row, rows, column, columns);
       }
     }

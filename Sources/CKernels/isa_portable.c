@@ -7,6 +7,7 @@
 
 #include "vector_body.h"
 #include "gemm_body.h"
+#include "winograd_body.h"
 #include "elementwise_body.h"
 #include "norm_body.h"
 

@@ -10,6 +10,7 @@
 typedef struct {
   const char *name;
   void (*convolve)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t);
+  void (*winograd)(const fs_convolution *, int64_t, int64_t, float *);
   void (*activate)(float *, const float *, int64_t, fs_activation);
   void (*geglu)(float *, const float *, int64_t, int64_t);
   void (*add)(float *, const float *, const float *, int64_t, float);
@@ -21,6 +22,12 @@ typedef struct {
   void (*layer_norm)(float *, const float *, const float *, const float *, int64_t, int64_t, float);
   void (*softmax)(float *, int64_t, int64_t, int64_t, float);
 } fs_kernels;
+
+// Floats between the 36 planes of transformed tiles: not a multiple of 4096 bytes, which would share one cache set.
+static inline int64_t fs_plane_stride(int64_t tiles, int64_t columns) { return tiles * columns + 16; }
+
+// Outputs rounded up to what packed panels hold.
+static inline int64_t fs_padded_outputs(int64_t outputs) { return fs_packed_count(outputs, 1); }
 
 extern const fs_kernels fs_portable;
 #if defined(__x86_64__)

@@ -8,6 +8,8 @@ public struct PackedWeights: Sendable {
   /// Height and width; (1, 1) for a linear layer.
   public let kernel: (height: Int, width: Int)
   let packed: DenseStorage<Float>
+  /// The same, transformed for Winograd's convolution, where that pays and its fourfold size is small.
+  let transformed: DenseStorage<Float>?
   let bias: DenseStorage<Float>?
 
   /// - Parameters:
@@ -23,6 +25,14 @@ public struct PackedWeights: Sendable {
     self.kernel = kernel
     packed = DenseStorage(count: Int(fs_packed_count(Int64(outputs), Int64(channels * taps))))
     fs_pack_weights(packed.elements.baseAddress, weights, Int64(outputs), Int64(channels), Int64(taps))
+    // Below 16 channels the transforms cost more than they save; above 128 x 128 the weights leave the cache.
+    if kernel == (3, 3), min(outputs, channels) >= 16, outputs * channels <= 128 * 256 {
+      let storage = DenseStorage<Float>(count: Int(fs_winograd_weight_count(Int64(outputs), Int64(channels))))
+      fs_winograd_transform_weights(storage.elements.baseAddress, weights, Int64(outputs), Int64(channels))
+      transformed = storage
+    } else {
+      transformed = nil
+    }
     self.bias = bias.map { values in
       let storage = DenseStorage<Float>(count: outputs)
       _ = storage.elements.initialize(from: values)
@@ -106,7 +116,13 @@ extension DenseTensor where Scalar == Float {
     operation.scale = scale
     operation.output = result.storage.elements.baseAddress
     withExtendedLifetime((self, weights, zeros, imageBias, residual, result)) {
-      Self.run(operation, rows: shape[0] * outHeight * outWidth, panels: weights.panelCount)
+      // The choice depends on one image alone, so that an image never depends on its batch.
+      if let transformed = weights.transformed, geometry.stride == 1, outHeight >= 8, outWidth >= 8 {
+        operation.weights = UnsafePointer(transformed.elements.baseAddress)
+        Self.runWinograd(operation, images: shape[0])
+      } else {
+        Self.run(operation, rows: shape[0] * outHeight * outWidth, panels: weights.panelCount)
+      }
     }
     return result
   }
@@ -131,7 +147,7 @@ extension DenseTensor where Scalar == Float {
       withUnsafePointer(to: operation) { fs_convolve($0, 0, Int64(rows), 0, Int64(panels)) }
       return
     }
-    let pieces = 3 * ThreadPool.threadCount
+    let pieces = 4 * ThreadPool.threadCount
     let grain = 12  // rows of the largest tile
     let rowSize = max(1, (rows + pieces * grain - 1) / (pieces * grain)) * grain
     let rowPieces = (rows + rowSize - 1) / rowSize
@@ -144,6 +160,28 @@ extension DenseTensor where Scalar == Float {
         let (row, panel) = (task % rowPieces * rowSize, task / rowPieces * panelSize)
         fs_convolve(
           pointer, Int64(row), Int64(min(row + rowSize, rows)), Int64(panel), Int64(min(panel + panelSize, panels)))
+      }
+    }
+  }
+}
+
+extension DenseTensor where Scalar == Float {
+  /// Splits the work by tiles, as many at a time as keep their scratch in the second-level cache.
+  private static func runWinograd(_ operation: fs_convolution, images: Int) {
+    withUnsafePointer(to: operation) { pointer in
+      nonisolated(unsafe) let pointer = pointer
+      let tiles = images * Int(fs_winograd_tiles(pointer))
+      let cacheFloats = 128 * 1024
+      let fitting = max(12, cacheFloats / Int(fs_winograd_scratch_count(pointer, 1)) / 12 * 12)
+      let share = (tiles + 2 * ThreadPool.threadCount - 1) / (2 * ThreadPool.threadCount)
+      let size = min(fitting, max(share, 4))
+      ThreadPool.forEach((tiles + size - 1) / size) { task in
+        let range = task * size..<min((task + 1) * size, tiles)
+        let count = Int(fs_winograd_scratch_count(pointer, Int64(range.count)))
+        withUnsafeTemporaryAllocation(byteCount: count * MemoryLayout<Float>.stride, alignment: 64) { scratch in
+          fs_winograd(
+            pointer, Int64(range.lowerBound), Int64(range.upperBound), scratch.assumingMemoryBound(to: Float.self).baseAddress)
+        }
       }
     }
   }

@@ -65,6 +65,24 @@ typedef struct {
 void fs_convolve(
   const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end);
 
+// --- Winograd's convolution (winograd_body.h)
+
+// The number of floats that the transformed weights of a 3x3 convolution take.
+int64_t fs_winograd_weight_count(int64_t outputs, int64_t channels);
+
+// Transforms and packs weights given as [outputs, channels, 3, 3].
+void fs_winograd_transform_weights(float *transformed, const float *weights, int64_t outputs, int64_t channels);
+
+// The number of 4x4 output tiles of one image.
+int64_t fs_winograd_tiles(const fs_convolution *op);
+
+// The number of floats of scratch that `tiles` tiles take.
+int64_t fs_winograd_scratch_count(const fs_convolution *op, int64_t tiles);
+
+// Computes output tiles (of all images, counted through) begin ..< end of a 3x3 convolution of stride 1; `weights` of
+// op are the transformed ones.
+void fs_winograd(const fs_convolution *op, int64_t begin, int64_t end, float *scratch);
+
 // --- Elementwise passes (elementwise_body.h)
 
 typedef enum { FS_SILU, FS_GELU, FS_QUICK_GELU, FS_RELU, FS_MISH } fs_activation;
