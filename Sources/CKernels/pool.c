@@ -10,7 +10,9 @@
 
 #include "CKernels.h"
 
-enum { SPINS = 20000 };  // some tens of microseconds: longer than the gaps between the layers of a model
+// How long a thread waits awake: longer than the gaps between the layers of a model. Now and then it offers its core to
+// others, since the thread that it waits for may be one of them.
+enum { SPINS = 20000, SPINS_PER_YIELD = 128 };
 #define CLOSED 0xFFFFFFFFull
 
 struct fs_pool {
@@ -24,7 +26,8 @@ struct fs_pool {
   _Atomic(void *) context;
 };
 
-static inline void relax(void) {
+static inline void relax(int spins) {
+  if (spins % SPINS_PER_YIELD == SPINS_PER_YIELD - 1) sched_yield();
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #elif defined(__aarch64__)
@@ -57,8 +60,7 @@ static void *run_worker(void *argument) {
   for (;;) {
     int spins = 0;
     while (atomic_load(&pool->state) == seen && spins < SPINS) {
-      relax();
-      spins++;
+      relax(spins++);
     }
     if (spins == SPINS) {
       pthread_mutex_lock(&pool->sleep);
@@ -106,9 +108,6 @@ void fs_pool_run(fs_pool *pool, int64_t tasks, void (*body)(void *context, int64
     pthread_mutex_unlock(&pool->sleep);
   }
   work(pool);
-  for (int spins = 0; atomic_load(&pool->done) < tasks; spins++) {
-    relax();
-    if (spins > SPINS) sched_yield();
-  }
+  for (int spins = 0; atomic_load(&pool->done) < tasks; spins++) relax(spins & (SPINS_PER_YIELD - 1));
   pthread_mutex_unlock(&pool->owner);
 }
