@@ -38,8 +38,11 @@ let package = Package(
     .target(name: "DenseTensors", dependencies: ["Tensors", "CKernels", "COpenBLAS", "CLAPACKE"]),
     .target(name: "Checkpoints", dependencies: ["Tensors"]),
     .target(name: "Networks", dependencies: ["Checkpoints", "DenseTensors", "Tensors"]),
-    .target(name: "Pipelines", dependencies: ["Checkpoints", "CPNG", "DenseTensors", "Networks", "Sampling", "Tensors"]),
-    .target(name: "Glyphs", dependencies: ["Checkpoints"], resources: [.copy("Resources/glyphs"), .copy("Resources/glyphs-flow")]),
+    .target(
+      name: "Pipelines", dependencies: ["Checkpoints", "CPNG", "DenseTensors", "Networks", "Sampling", "Tensors"]),
+    .target(
+      name: "Glyphs", dependencies: ["Checkpoints"],
+      resources: [.copy("Resources/glyphs"), .copy("Resources/glyphs-flow")]),
     .target(
       name: "Fewstep",
       dependencies: ["Checkpoints", "DenseTensors", "Networks", "Pipelines", "Sampling", "Tensors"]),
@@ -60,8 +63,8 @@ let package = Package(
       ],
       path: "Benchmarks/bench"),
 
-    .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
-    .testTarget(name: "SamplingTests", dependencies: ["Sampling", "Tensors"]),
+    .testTarget(name: "TensorsTests", dependencies: ["Tensors", numerics]),
+    .testTarget(name: "SamplingTests", dependencies: ["Sampling", "Tensors", numerics]),
     .testTarget(name: "DenseTensorsTests", dependencies: ["DenseTensors", "Tensors", "CKernels"]),
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints"]),
     .testTarget(name: "NetworksTests", dependencies: ["Networks", "DenseTensors", "Checkpoints"]),

@@ -93,7 +93,8 @@ public struct GlyphEvaluator: Sendable {
     return pictures.indices.map { index in
       Reading(
         labels: labels.mapValues { $0[index] }, features: flat[outer: index].elements.map(Double.init),
-        saturation: Self.saturation(of: limited[outer: index].elements), clipped: Self.clipped(pictures[index].elements))
+        saturation: Self.saturation(of: limited[outer: index].elements), clipped: Self.clipped(pictures[index].elements)
+      )
     }
   }
 

@@ -1,8 +1,8 @@
 import ArgumentParser
 import Fewstep
 import Foundation
-import Glyphs
 import GlyphEvaluation
+import Glyphs
 
 @main
 struct Bench: AsyncParsableCommand {

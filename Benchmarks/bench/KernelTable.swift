@@ -39,7 +39,8 @@ struct KernelTable {
     table.printHeading()
     var results: [Result] = []
     for layer in Self.layers {
-      let flops = 2 * Double(layer.images * layer.side * layer.side * layer.outputs)
+      let flops =
+        2 * Double(layer.images * layer.side * layer.side * layer.outputs)
         * Double(layer.channels * layer.kernel * layer.kernel)
       let runs = max(5, min(201, Int(4e9 / flops))) | 1
       let own = await Workbench.medianMilliseconds(of: runs, convolution(layer))

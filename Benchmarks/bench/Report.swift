@@ -1,5 +1,5 @@
-import Foundation
 import Fewstep
+import Foundation
 import GlyphEvaluation
 
 /// All figures of a run, as --json writes them. Times are in milliseconds, shares from 0 to 1.

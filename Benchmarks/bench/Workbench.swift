@@ -1,7 +1,7 @@
 import Fewstep
 import Foundation
-import Glyphs
 import GlyphEvaluation
+import Glyphs
 
 /// The models, the prompts and the judge of all measurements, and the way pictures are sampled in them.
 struct Workbench: Sendable {

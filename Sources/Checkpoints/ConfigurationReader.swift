@@ -66,7 +66,8 @@ package struct ConfigurationReader {
   }
 
   /// A list of positive integers, or one that stands for a list of `length`.
-  package func counts(_ key: String, length: Int? = nil, default standard: Int? = nil) throws(CheckpointError) -> [Int] {
+  package func counts(_ key: String, length: Int? = nil, default standard: Int? = nil) throws(CheckpointError) -> [Int]
+  {
     if case .array(let elements) = value(key) {
       let counts = elements.compactMap(\.integer)
       guard counts.count == elements.count, !counts.isEmpty, counts.allSatisfy({ (1...1 << 24).contains($0) }),

@@ -16,7 +16,9 @@ public struct PackedWeights: Sendable {
   ///   - weights: `[outputs, channels, height, width]`, or `[outputs, channels]` for a linear layer.
   ///   - bias: `[outputs]`.
   /// - Precondition: the counts fit, and the kernel has at most 49 taps.
-  public init(_ weights: [Float], outputs: Int, channels: Int, kernel: (height: Int, width: Int) = (1, 1), bias: [Float]?) {
+  public init(
+    _ weights: [Float], outputs: Int, channels: Int, kernel: (height: Int, width: Int) = (1, 1), bias: [Float]?
+  ) {
     let taps = kernel.height * kernel.width
     precondition(weights.count == outputs * channels * taps && bias.map { $0.count == outputs } ?? true)
     precondition((1...49).contains(taps), "\(taps) taps")
@@ -94,7 +96,8 @@ extension DenseTensor where Scalar == Float {
     let outWidth =
       (shape[2] * geometry.upsampling + padding.left + padding.right - weights.kernel.width) / geometry.stride + 1
     let result = DenseTensor(uninitialized: [shape[0], outHeight, outWidth, weights.outputs])
-    precondition(residual.map { $0.shape == result.shape } ?? true, "residual of \(residual!.shape) for \(result.shape)")
+    precondition(
+      residual.map { $0.shape == result.shape } ?? true, "residual of \(residual!.shape) for \(result.shape)")
     precondition(imageBias.map { $0.shape == [shape[0], weights.outputs] } ?? true)
     let zeros = DenseStorage<Float>.zeros(atLeast: weights.channels)
     var operation = fs_convolution()
@@ -180,7 +183,8 @@ extension DenseTensor where Scalar == Float {
         let count = Int(fs_winograd_scratch_count(pointer, Int64(range.count)))
         withUnsafeTemporaryAllocation(byteCount: count * MemoryLayout<Float>.stride, alignment: 64) { scratch in
           fs_winograd(
-            pointer, Int64(range.lowerBound), Int64(range.upperBound), scratch.assumingMemoryBound(to: Float.self).baseAddress)
+            pointer, Int64(range.lowerBound), Int64(range.upperBound),
+            scratch.assumingMemoryBound(to: Float.self).baseAddress)
         }
       }
     }

@@ -1,4 +1,3 @@
-
 /// The memory of a tensor, on a cache line's boundary.
 ///
 /// Sendable although it can be written: a tensor writes only memory that it alone refers to.

@@ -28,7 +28,8 @@ public struct DenseTensor<Scalar: DenseScalar>: Sendable {
   /// The elements, row-major.
   public var elements: [Scalar] { Array(storage.elements) }
 
-  public func withUnsafeBufferPointer<Result>(_ body: (UnsafeBufferPointer<Scalar>) throws -> Result) rethrows -> Result {
+  public func withUnsafeBufferPointer<Result>(_ body: (UnsafeBufferPointer<Scalar>) throws -> Result) rethrows -> Result
+  {
     try withExtendedLifetime(storage) { try body(UnsafeBufferPointer(storage.elements)) }
   }
 
@@ -66,7 +67,8 @@ public struct DenseTensor<Scalar: DenseScalar>: Sendable {
     precondition(tensors.allSatisfy { $0.shape == inner }, "shapes differ: \(tensors.map(\.shape))")
     let result = DenseTensor(uninitialized: Shape([tensors.count] + inner.dimensions))
     for (index, tensor) in tensors.enumerated() {
-      let target = UnsafeMutableBufferPointer(rebasing: result.storage.elements[index * inner.count..<(index + 1) * inner.count])
+      let target = UnsafeMutableBufferPointer(
+        rebasing: result.storage.elements[index * inner.count..<(index + 1) * inner.count])
       _ = target.initialize(from: tensor.storage.elements)
     }
     return result

@@ -21,7 +21,8 @@ struct Generate: AsyncParsableCommand {
 
   @OptionGroup var sampler: SamplerOptions
 
-  @Option(parsing: .unconditional, help: ArgumentHelp("Scale of classifier-free guidance; 1 is none.", valueName: "scale"))
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("Scale of classifier-free guidance; 1 is none.", valueName: "scale"))
   var guidance = 7.5
 
   @Option(parsing: .unconditional, help: "Seed of the noise.")
@@ -113,7 +114,8 @@ struct Generate: AsyncParsableCommand {
     }
     if let sheet {
       let parameters = parameters(for: images[0], request, plan)
-      try Image.tiled(images.map(\.image), columns: 8).write(to: URL(filePath: sheet), text: [("parameters", parameters)])
+      try Image.tiled(images.map(\.image), columns: 8).write(
+        to: URL(filePath: sheet), text: [("parameters", parameters)])
       files.append(sheet)
     }
     if let saveLatents {
@@ -158,7 +160,9 @@ struct Generate: AsyncParsableCommand {
     if let grid = request.spacing { fields.append("Schedule type: \(grid.rawValue)") }
     fields += ["CFG scale: \(guidance)", "Seed: \(seed)"]
     if request.count > 1 { fields.append("Image: \(image.index)") }
-    fields += ["Size: \(image.image.width)x\(image.image.height)", "Model: \(model.name)", "Version: fewstep \(fewstepVersion)"]
+    fields += [
+      "Size: \(image.image.width)x\(image.image.height)", "Model: \(model.name)", "Version: fewstep \(fewstepVersion)",
+    ]
     return text + "\n" + fields.joined(separator: ", ")
   }
 }

@@ -19,7 +19,8 @@ struct ModelOption: ParsableArguments {
 
 /// The choice of a sampler, which `generate` and `plan` share.
 struct SamplerOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Solver, such as dpm++2m; see `fewstep solvers`. Default: the model's.", valueName: "name"))
+  @Option(
+    help: ArgumentHelp("Solver, such as dpm++2m; see `fewstep solvers`. Default: the model's.", valueName: "name"))
   var solver: String?
 
   @Option(parsing: .unconditional, help: "Number of steps.")
@@ -46,7 +47,8 @@ func printJSON(_ value: some Encodable) throws {
 /// Rows as columns of equal width, two spaces apart.
 func table(_ rows: [[String]]) -> String {
   let columns = rows.map(\.count).max() ?? 0
-  let widths = (0..<columns).map { column in rows.map { $0.indices.contains(column) ? $0[column].count : 0 }.max() ?? 0 }
+  let widths = (0..<columns).map { column in rows.map { $0.indices.contains(column) ? $0[column].count : 0 }.max() ?? 0
+  }
   return rows.map { row in
     zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }.joined(separator: "  ")
       .trimmingCharacters(in: .whitespaces)

@@ -47,7 +47,8 @@ final class ProgressReport {
   }
 
   private static func duration(_ seconds: Double) -> String {
-    seconds < 60 ? String(format: "%.1f s", seconds) : String(format: "%d min %02d s", Int(seconds) / 60, Int(seconds) % 60)
+    seconds < 60
+      ? String(format: "%.1f s", seconds) : String(format: "%d min %02d s", Int(seconds) / 60, Int(seconds) % 60)
   }
 
   private func write(_ text: String) {

@@ -34,7 +34,9 @@ struct TimeEmbedding: Sendable {
       let angles = (0..<half).map { index in
         Float(timestep) * exp(-Float(log(10000.0)) * Float(index) / Float(Double(half) - frequencyShift))
       }
-      let (first, second) = cosineFirst ? (angles.map { cos($0) }, angles.map { sin($0) }) : (angles.map { sin($0) }, angles.map { cos($0) })
+      let (first, second) =
+        cosineFirst
+        ? (angles.map { cos($0) }, angles.map { sin($0) }) : (angles.map { sin($0) }, angles.map { cos($0) })
       sinusoids += first + second + Array(repeating: 0, count: width % 2)
     }
     return DenseTensor(sinusoids, shape: [timesteps.count, width]).linear(linear1).activated(activation).linear(linear2)

@@ -143,7 +143,8 @@ public struct UNet2DConditionModel: Sendable {
   ) -> DenseTensor<Float> {
     precondition(sample.shape.rank == 4 && sample.shape[3] == configuration.inChannels)
     precondition(timesteps.count == sample.shape[0] && prompts.count == sample.shape[0])
-    let time = configuration.skipsTimeActivation
+    let time =
+      configuration.skipsTimeActivation
       ? timeEmbedding(timesteps) : timeEmbedding(timesteps).activated(configuration.activation)
     var context = (0..<(prompts.first?.keyValues.count ?? 0)).map { block in
       prompts.map { $0.keyValues[block] }
@@ -167,7 +168,8 @@ public struct UNet2DConditionModel: Sendable {
       }
       if let resample = block.resample {
         // Without padding diffusers appends one row and one column of zeros.
-        let padding = configuration.downsamplePadding == 1
+        let padding =
+          configuration.downsamplePadding == 1
           ? ConvolutionGeometry.Padding(1) : .init(bottom: 1, right: 1)
         hidden = hidden.convolved(with: resample, .init(stride: 2, padding: padding))
         skips.append(hidden)

@@ -49,7 +49,9 @@ public struct UNetConfiguration: Sendable {
     let up = try reader.strings("up_block_types", from: ["CrossAttnUpBlock2D", "UpBlock2D"], length: blocks)
     downHasAttention = down.map { $0.hasPrefix("CrossAttn") }
     upHasAttention = up.map { $0.hasPrefix("CrossAttn") }
-    switch reader.isNull("mid_block_type") ? nil : try reader.string("mid_block_type", default: "UNetMidBlock2DCrossAttn") {
+    switch reader.isNull("mid_block_type")
+      ? nil : try reader.string("mid_block_type", default: "UNetMidBlock2DCrossAttn")
+    {
     case nil: mid = .none
     case "UNetMidBlock2D": mid = .plain
     case "UNetMidBlock2DCrossAttn": mid = .attention
@@ -74,7 +76,8 @@ public struct UNetConfiguration: Sendable {
       }
     }
     guard mid != .attention || blockChannels[blocks - 1] % heads[blocks - 1] == 0 else {
-      throw reader.failure(headKey, found: "\(heads[blocks - 1])", expected: "a divisor of \(blockChannels[blocks - 1])")
+      throw reader.failure(
+        headKey, found: "\(heads[blocks - 1])", expected: "a divisor of \(blockChannels[blocks - 1])")
     }
     centersInput = try reader.flag("center_input_sample", default: false)
     cosineFirst = try reader.flag("flip_sin_to_cos", default: true)

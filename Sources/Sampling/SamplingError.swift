@@ -18,7 +18,8 @@ public enum SamplingError: Error, Hashable, Sendable, CustomStringConvertible {
       "\(found) steps: expected \(allowed.lowerBound) to \(allowed.upperBound)"
     case .invalidGrid(let reason): "the grid \(reason)"
     case .invalidOption(let name, let found, let expected): "\(name) is \(found), expected \(expected)"
-    case .unknownSolver(let name, let known): "no solver is named \"\(name)\"; there are \(known.joined(separator: ", "))"
+    case .unknownSolver(let name, let known):
+      "no solver is named \"\(name)\"; there are \(known.joined(separator: ", "))"
     case .unknownGrid(let name, let known): "no grid is named \"\(name)\"; there are \(known.joined(separator: ", "))"
     case .incompatible(let solver, let reason): "\(solver) cannot be used here: \(reason)"
     case .wrongModelOutput(let found, let expected): "the model returned \(found), expected \(expected)"

@@ -58,7 +58,9 @@ struct OtherCommandTests {
   }
 
   @Test func benchRefusesWhatItDoesNotKnow() throws {
-    for (options, message) in [(["--only", "nope"], "--only nope: there are samplers"), (["--images", "0"], "--images 0")] {
+    for (options, message) in [
+      (["--only", "nope"], "--only nope: there are samplers"), (["--images", "0"], "--images 0"),
+    ] {
       let result = try CommandResult("bench", options)
       #expect(result.status != 0 && result.errors.contains(message))
     }
@@ -66,7 +68,8 @@ struct OtherCommandTests {
 
   @Test func benchWritesItsFigures() throws {
     try withTemporaryFolder { folder in
-      let result = try CommandResult("bench", ["--only", "flow-euler-4", "--images", "2", "--json", "b.json"], in: folder)
+      let result = try CommandResult(
+        "bench", ["--only", "flow-euler-4", "--images", "2", "--json", "b.json"], in: folder)
       #expect(result.status == 0 && result.output.contains("flow Euler 4"))
       let data = try Data(contentsOf: folder.appending(path: "b.json"))
       let report = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])

@@ -133,7 +133,8 @@ struct DiffusersParityTests {
       let isHeun = file == "heun"
       let points = example.points
       let initial = example.initial.map { points[0].alpha * example.double.initNoiseSigma * $0 }
-      let run = isHeun
+      let run =
+        isHeun
         ? try await Self.states(Heun(), example, at: points, from: initial)
         : try await Self.states(Euler(), example, at: points, from: initial)
       #expect(run.evaluations == example.evaluations)
@@ -151,7 +152,8 @@ struct DiffusersParityTests {
     for example in examples {
       let isHeun = example.scheduler.contains("Heun")
       let points = example.points
-      let run = isHeun
+      let run =
+        isHeun
         ? try await Self.states(FlowHeun(), example, at: points, from: example.initial)
         : try await Self.states(FlowEuler(), example, at: points, from: example.initial)
       #expect(run.evaluations == example.evaluations)

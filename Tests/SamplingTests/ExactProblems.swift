@@ -10,7 +10,8 @@ struct ExactProblem {
   static let start = DoubleTensor([0.3, -1.2, 0.9])
 
   /// `steps` equal steps in lambda, or steps that differ by a factor of up to 3 where `isUneven`.
-  static func points(_ path: some NoisePath, steps: Int, from: Double, to: Double, isUneven: Bool = false) -> [TimePoint]
+  static func points(_ path: some NoisePath, steps: Int, from: Double, to: Double, isUneven: Bool = false)
+    -> [TimePoint]
   {
     (0...steps).map { index in
       let uniform = Double(index) / Double(steps)
@@ -62,7 +63,9 @@ struct MixtureProblem {
         requests.map { data.prediction(prediction, of: $0.state, at: $0.time) }
       }
     }
-    let differences = zip(results, results.dropFirst()).map { DoubleTensor.combining((1, $0), (-1, $1)).rootMeanSquare() }
+    let differences = zip(results, results.dropFirst()).map {
+      DoubleTensor.combining((1, $0), (-1, $1)).rootMeanSquare()
+    }
     return .log(differences[0] / differences[1]) / .log(2)
   }
 }

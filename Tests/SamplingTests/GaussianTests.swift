@@ -24,7 +24,8 @@ struct GaussianTests {
   }
 
   @Test(arguments: [-2.0, -0.3, 0.4, 1.7]) func theDenoiserIsThePosteriorMean(_ x: Double) {
-    let gaussian = GaussianData(mean: [0.4], variances: [0.6]).prediction(.sample, of: DoubleTensor([x]), at: Self.point)
+    let gaussian = GaussianData(mean: [0.4], variances: [0.6]).prediction(
+      .sample, of: DoubleTensor([x]), at: Self.point)
     #expect(abs(gaussian.values[0] - Self.posteriorMean(at: x) { Self.normal($0, 0.4, 0.6) }) < 1e-9)
     let mixture = GaussianMixtureData([
       .init(weight: 0.25, mean: [-1], variance: 0.2), .init(weight: 0.75, mean: [0.8], variance: 0.5),

@@ -38,7 +38,8 @@ struct GridParityTests {
         points = try spacing.points(
           steps: example.steps, for: solver, on: path, offset: offset, end: end, finalNoise: finalNoise)
       }
-      let expectedTimes = example.double.sigmas == nil ? example.double.timesteps : example.points.dropLast().map(\.timestep)
+      let expectedTimes =
+        example.double.sigmas == nil ? example.double.timesteps : example.points.dropLast().map(\.timestep)
       #expect(points.count == example.steps + 1)
       for (point, time) in zip(points, expectedTimes) {
         #expect(abs(point.timestep - time) <= 1e-9, "\(example.name)")
@@ -58,7 +59,8 @@ struct GridParityTests {
   @Test func flow() throws {
     for example in try SchedulerCase.all("flow") {
       let path = try RectifiedFlow(shift: example.config.shift ?? 1)
-      let points = example.setTimesteps.sigmas == nil
+      let points =
+        example.setTimesteps.sigmas == nil
         ? try LinspaceGrid(steps: 8).points(on: path) : try TrailingGrid(steps: 8).points(on: path)
       #expect(points.count == example.points.count)
       for (point, expected) in zip(points, example.points) {

@@ -83,13 +83,15 @@ struct PhiTests {
     for degree in 0...2 {
       // Simpson's rule on ∫ e^{±λ} (λ - λ_s)ᵈ dλ, with the factor of the variation of constants.
       let count = 2000
-      let integral = (0...count).reduce(0.0) { sum, index in
-        let offset = step.h * Double(index) / Double(count)
-        let weight = index == 0 || index == count ? 1.0 : index % 2 == 1 ? 4 : 2
-        let kernel = prediction == .sample
-          ? t.sigma * Double.exp(s.lambda + offset) : -t.alpha * Double.exp(-s.lambda - offset)
-        return sum + weight * kernel * Double.pow(offset, degree)
-      } * step.h / Double(3 * count)
+      let integral =
+        (0...count).reduce(0.0) { sum, index in
+          let offset = step.h * Double(index) / Double(count)
+          let weight = index == 0 || index == count ? 1.0 : index % 2 == 1 ? 4 : 2
+          let kernel =
+            prediction == .sample
+            ? t.sigma * Double.exp(s.lambda + offset) : -t.alpha * Double.exp(-s.lambda - offset)
+          return sum + weight * kernel * Double.pow(offset, degree)
+        } * step.h / Double(3 * count)
       let factorial = degree == 2 ? 2.0 : 1
       #expect(abs(step.weight(degree + 1) * factorial * Double.pow(step.h, degree) / integral - 1) < 1e-10)
     }

@@ -72,7 +72,8 @@ struct RunTests {
     ] {
       #expect(try ClassifierFreeGuidance(scale: scale).branches(at: point) == branches)
     }
-    let guided = try ClassifierFreeGuidance(scale: 3).combine([DoubleTensor([1, 2]), DoubleTensor([2, 0])], at: point)
+    let guided = try ClassifierFreeGuidance(scale: 3).combine(
+      [DoubleTensor([1, 2]), DoubleTensor([2, 0])], at: point)
     #expect(guided == DoubleTensor([4, -4]))
     for scale in [-1, .nan, .infinity] {
       #expect(throws: SamplingError.self) { try ClassifierFreeGuidance(scale: scale) }
@@ -98,7 +99,9 @@ struct RunTests {
     let evaluations = Mutex(0)
     let task = Task {
       try await plan.run(fields: [NoiseField(seed: 1)], shape: Self.shape) { requests -> [DoubleTensor] in
-        if evaluations.withLock({ count in count += 1; return count == 3 }) {
+        if evaluations.withLock({ count in
+          count += 1; return count == 3
+        }) {
           withUnsafeCurrentTask { $0?.cancel() }
         }
         return Self.denoise(.epsilon)(requests)

@@ -56,7 +56,8 @@ struct StochasticTests {
     var variances: [Double] = []
     var means: [Double] = []
     for steps in [100, 200, 400] {
-      let form = eta == 0 ? try await Self.result(DDPM(), steps: steps) : try await Self.result(DDIM(eta: eta), steps: steps)
+      let form =
+        eta == 0 ? try await Self.result(DDPM(), steps: steps) : try await Self.result(DDIM(eta: eta), steps: steps)
       variances.append(form.variance)
       means.append(form.constant)
     }

@@ -49,7 +49,8 @@ public struct PlanBuilder {
     operations.append(
       .combine(
         .init(
-          terms: terms.filter { $0.coefficient != 0 }, limit: target == .sample ? limit : nil, output: .init(register))))
+          terms: terms.filter { $0.coefficient != 0 }, limit: target == .sample ? limit : nil, output: .init(register)))
+    )
     return .register(register)
   }
 

@@ -1,7 +1,8 @@
 extension SamplingPlan: CustomStringConvertible {
   /// The plan as a table: the points visited, then every operation with its coefficients.
   public var description: String {
-    let header = "\(solver), \(stepCount) steps, \(evaluationCount) evaluations, \(prediction.rawValue) prediction, "
+    let header =
+      "\(solver), \(stepCount) steps, \(evaluationCount) evaluations, \(prediction.rawValue) prediction, "
       + "\(registerCount) registers"
     var rows = [["step", "timestep", "alpha", "sigma", "lambda", "operation"]]
     var step = 0

@@ -25,7 +25,9 @@ public struct DPMSolverSinglestep: Solver {
     self.lowersFinalOrder = lowersFinalOrder
   }
 
-  public var name: String { "\(prediction == .sample ? "dpm++" : "dpm-solver-")\(stepOrder)\(stepOrder == 1 ? "" : "s")" }
+  public var name: String {
+    "\(prediction == .sample ? "dpm++" : "dpm-solver-")\(stepOrder)\(stepOrder == 1 ? "" : "s")"
+  }
 
   public var order: Int? { stepOrder }
 

@@ -49,11 +49,13 @@ public enum SolverCatalogue {
   public static let all: [SolverEntry] = [
     SolverEntry(
       name: "ddpm", aliases: ["DDPMScheduler"], summary: "ancestral sampling, stochastic, 1000 steps or fewer",
-      paper: "arXiv:2006.11239", family: .diffusion, spacing: .leading, hasFixedSpacing: false, division: .steps, roundsTimes: true, clipsSamples: true, end: .clean
+      paper: "arXiv:2006.11239", family: .diffusion, spacing: .leading, hasFixedSpacing: false, division: .steps,
+      roundsTimes: true, clipsSamples: true, end: .clean
     ) { _ in DDPM() },
     SolverEntry(
       name: "ddim", aliases: ["DDIMScheduler"], summary: "deterministic, first order, 20 to 50 steps",
-      paper: "arXiv:2010.02502", family: .diffusion, spacing: .leading, hasFixedSpacing: false, division: .steps, roundsTimes: true, clipsSamples: true, end: nil
+      paper: "arXiv:2010.02502", family: .diffusion, spacing: .leading, hasFixedSpacing: false, division: .steps,
+      roundsTimes: true, clipsSamples: true, end: nil
     ) { _ in DDIM() },
     singlestep(.epsilon, order: 1, name: "dpm-solver-1", paper: "arXiv:2206.00927"),
     singlestep(.epsilon, order: 2, name: "dpm-solver-2s", paper: "arXiv:2206.00927"),
