@@ -1,0 +1,111 @@
+import Fewstep
+import Foundation
+import Glyphs
+import Synchronization
+import Testing
+
+@Suite("Text to image")
+struct PipelineTests {
+  static let prompt = "a blue digit 7 on black, sans"
+
+  static func pipeline() throws -> TextToImagePipeline { try TextToImagePipeline(Glyphs.epsilon()) }
+
+  @Test func eventsComeInOrder() async throws {
+    let text = Array(repeating: "red", count: 40).joined(separator: " ")
+    var steps: [Int] = []
+    var images: [Int] = []
+    var truncations = 0
+    for try await event in try Self.pipeline().events(of: GenerationRequest(text, steps: 3, count: 2)) {
+      switch event {
+      case .truncated(let prompt, let discarded):
+        #expect(prompt == text && discarded.hasPrefix("red"))
+        truncations += 1
+      case .step(let progress, let range):
+        #expect(range == 0..<2 && progress.states.count == 2 && images.isEmpty)
+        steps.append(progress.step)
+      case .image(let image): images.append(image.index)
+      }
+    }
+    #expect(truncations == 1 && steps == [1, 2, 3] && images == [0, 1])
+  }
+
+  @Test func batchesDoNotChangeImages() async throws {
+    var pipeline = try Self.pipeline()
+    let request = GenerationRequest(Self.prompt, solver: "ddpm", steps: 3, seed: 4, count: 3)
+    let together = try await pipeline.generate(request)
+    pipeline.batchSize = 2
+    let apart = try await pipeline.generate(request)
+    #expect(together.map(\.latents) == apart.map(\.latents))
+    #expect(together.map(\.image) == apart.map(\.image))
+  }
+
+  @Test func tasksShareAPipeline() async throws {
+    let pipeline = try Self.pipeline()
+    let request = GenerationRequest(Self.prompt, solver: "dpm++2m", steps: 3, seed: 4)
+    let expected = try await pipeline.generate(request)[0].image
+    try await withThrowingTaskGroup(of: Image.self) { group in
+      for _ in 0..<8 { group.addTask { try await pipeline.generate(request)[0].image } }
+      for try await image in group { #expect(image == expected) }
+    }
+  }
+
+  @Test func aDefaultNegativePromptStandsForAnEmptyOne() async throws {
+    var pipeline = try Self.pipeline()
+    let request = GenerationRequest(Self.prompt, steps: 2)
+    let plain = try await pipeline.generate(request)[0].image
+    var explicit = request
+    explicit.negativePrompt = "blurry"
+    let expected = try await pipeline.generate(explicit)[0].image
+    pipeline.defaultNegativePrompt = "blurry"
+    #expect(try await pipeline.generate(request)[0].image == expected)
+    #expect(plain != expected)
+    explicit.negativePrompt = "noisy"
+    #expect(try await pipeline.generate(explicit)[0].image != expected)
+  }
+
+  @Test func cancellationStopsWithinOneEvaluation() async throws {
+    let pipeline = try Self.pipeline()
+    let steps = Mutex(0)
+    let task = Task {
+      try await pipeline.generate(GenerationRequest(Self.prompt, solver: "ddim", steps: 100)) { event in
+        guard case .step(let progress, _) = event else { return }
+        steps.withLock { $0 = progress.step }
+        if progress.step == 2 { withUnsafeCurrentTask { $0?.cancel() } }
+      }
+    }
+    await #expect(throws: CancellationError.self) { try await task.value }
+    #expect(steps.withLock { $0 } == 2)
+  }
+
+  @Test func whoStopsListeningStopsTheRun() async throws {
+    for try await event in try Self.pipeline().events(of: GenerationRequest(Self.prompt, steps: 1000)) {
+      if case .step = event { break }
+    }
+  }
+
+  @Test func impossibleRequestsAreErrors() async throws {
+    let pipeline = try Self.pipeline()
+    for (width, height) in [(0, 64), (-4, 64), (62, 64), (64, 1 << 20)] {
+      await #expect(throws: PipelineError.self) {
+        try await pipeline.generate(GenerationRequest("x", steps: 1, size: (width, height)))
+      }
+    }
+    await #expect(throws: PipelineError.self) { try await pipeline.generate(GenerationRequest("x", count: 0)) }
+    await #expect(throws: PipelineError.self) {
+      try await pipeline.generate(GenerationRequest("x", latents: DenseTensor(zeros: [1, 4, 16, 16])))
+    }
+    await #expect(throws: SamplingError.self) {
+      try await pipeline.generate(GenerationRequest("x", solver: "flow-euler"))
+    }
+    await #expect(throws: SamplingError.self) {
+      try await pipeline.generate(GenerationRequest("x", guidanceScale: .nan))
+    }
+  }
+
+  @Test func otherSizesAreGenerated() async throws {
+    let request = GenerationRequest(Self.prompt, steps: 2, size: (width: 40, height: 92))
+    let image = try await Self.pipeline().generate(request)[0]
+    #expect((image.image.width, image.image.height) == (40, 92) && image.latents.shape == [23, 10, 4])
+    #expect(image.pixels.rootMeanSquare().isFinite)
+  }
+}
