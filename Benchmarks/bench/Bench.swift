@@ -42,7 +42,12 @@ struct Bench: AsyncParsableCommand {
   func run() async throws {
     #if DEBUG
       try Relaunch.inRelease(arguments: Array(CommandLine.arguments.dropFirst()))
+    #else
+      try await measure()
     #endif
+  }
+
+  private func measure() async throws {
     func wants(_ section: Section) -> Bool { only == nil || only == section.rawValue }
     let bench = try Workbench()
     var report = Report(machine: .current)

@@ -17,7 +17,7 @@
       }
       var command: [UnsafeMutablePointer<CChar>?] =
         (["swift", "run", "--skip-build"] + options + ["bench"] + arguments).map { strdup($0) } + [nil]
-      execvp(command[0], &command)
+      execvp("swift", &command)
       throw Failure(description: "swift cannot be run: \(String(cString: strerror(errno)))")
     }
 
