@@ -3,10 +3,11 @@ import Foundation
 /// The tokenizer of CLIP's text encoders: byte-level byte pair encoding with an end-of-word mark.
 ///
 /// It gives the ids of `CLIPTokenizer` in transformers 5.23 (tokenizers 0.23) for every text and any vocabulary in
-/// CLIP's format, its ids counted from 0 without gaps. Where the tables of the Unicode versions involved differ (normalisation by 9, classes by 16, case
-/// by 17), this follows transformers'. That needs a standard library that knows Unicode 17, as Swift's on Linux does
-/// since 6.3; an older one takes the characters that are new to it for symbols without a lower case. Sources: the
-/// CLIP release, and `added_vocabulary.rs`, `byte_level.rs` and `bpe/word.rs` of github.com/huggingface/tokenizers.
+/// CLIP's format, its ids counted from 0 without gaps. Where the tables of the Unicode versions involved differ
+/// (normalisation by 9, classes by 16, case by 17), this follows transformers'. That needs a standard library that
+/// knows Unicode 17, as Swift's on Linux does since 6.3; an older one takes the characters that are new to it for
+/// symbols without a lower case. Sources: the CLIP release, and `added_vocabulary.rs`, `byte_level.rs` and
+/// `bpe/word.rs` of github.com/huggingface/tokenizers.
 ///
 /// `tokenizer.json` is not read: the folders of Stable Diffusion have none, and transformers builds the same from the
 /// files that are.
