@@ -3,7 +3,8 @@ import Fewstep
 
 /// Fewstep's convolution against OpenBLAS on the layers of the bundled model and of Stable Diffusion 1.
 ///
-/// OpenBLAS is given the gathered rows for nothing: its figure is the matrix product alone, split over the same threads.
+/// OpenBLAS is given the gathered rows for nothing: its figure is the matrix product alone, split over the same
+/// threads.
 struct KernelTable {
   struct Layer: Sendable {
     let label: String

@@ -1,7 +1,8 @@
 // Convolution as a matrix product with packed weights and gathered rows.
 //
 // A tile of TILE_ROWS output pixels by VECTORS vectors of outputs stays in registers while all taps and channels are
-// added up, one after another: no scratch, no im2col, and an order of summation that depends on taps and channels alone.
+// added up, one after another: no scratch, no im2col, and an order of summation that depends on taps and channels
+// alone.
 
 #define VECTORS 2
 #define MAX_TAPS 49

@@ -1,8 +1,8 @@
 // A pool of threads that claim the tasks of one job at a time.
 //
-// `state` holds the job's number in its upper half and the next unclaimed task in its lower half. A thread claims a task
-// by raising `state` from the value under which it read the job; a thread that comes late finds another number and
-// touches nothing. The caller returns when as many tasks are done as there were.
+// `state` holds the job's number in its upper half and the next unclaimed task in its lower half. A thread claims a
+// task by raising `state` from the value under which it read the job; a thread that comes late finds another number
+// and touches nothing. The caller returns when as many tasks are done as there were.
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>

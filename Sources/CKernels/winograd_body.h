@@ -1,8 +1,8 @@
 // 3x3 convolution in a quarter of the multiplications: Winograd's F(4x4, 3x3).
 //
-// Lavin and Gray 2015, arXiv:1509.09308, section 4.2, with the points 0, 1, -1, 2, -2 and infinity. Every 6x6 patch of the
-// input becomes 36 numbers per channel, each of which is multiplied with weights of its own; from the 36 sums come 4x4
-// outputs. The tiles of one call stay in its scratch, which should fit the second-level cache.
+// Lavin and Gray 2015, arXiv:1509.09308, section 4.2, with the points 0, 1, -1, 2, -2 and infinity. Every 6x6 patch of
+// the input becomes 36 numbers per channel, each of which is multiplied with weights of its own; from the 36 sums come
+// 4x4 outputs. The tiles of one call stay in its scratch, which should fit the second-level cache.
 
 // x := B^T x for six vectors that are `stride` apart.
 INLINE void ISA(transform_input)(vf *x, int stride) {
@@ -83,7 +83,8 @@ static void ISA(winograd)(const fs_convolution *op, int64_t begin, int64_t end, 
   for (int64_t t = 0; t < tiles; t++) {
     int64_t image = (begin + t) / per_image, within = (begin + t) % per_image;
     int64_t y = within / across * 4, x = within % across * 4;
-    int64_t rows = op->out_height - y < 4 ? op->out_height - y : 4, row_length = op->out_width - x < 4 ? op->out_width - x : 4;
+    int64_t rows = op->out_height - y < 4 ? op->out_height - y : 4;
+    int64_t row_length = op->out_width - x < 4 ? op->out_width - x : 4;
     for (int64_t column = 0; column < op->outputs; column += FS_PANEL) {
       int64_t columns = op->outputs - column < FS_PANEL ? op->outputs - column : FS_PANEL;
       float tile[16 * FS_PANEL];
@@ -98,7 +99,8 @@ static void ISA(winograd)(const fs_convolution *op, int64_t begin, int64_t end, 
       }
       for (int64_t i = 0; i < rows; i++)
         ISA(finish)(
-          op, tile + i * 4 * FS_PANEL, (image * op->out_height + y + i) * op->out_width + x, row_length, column, columns);
+          op, tile + i * 4 * FS_PANEL, (image * op->out_height + y + i) * op->out_width + x, row_length, column,
+          columns);
     }
   }
 }

@@ -41,8 +41,8 @@ public struct KeyValues: Sendable {
 extension DenseTensor where Scalar == Float {
   /// Scaled dot-product attention: softmax(Q Kᵀ / √dimension) V per image and head.
   ///
-  /// Vaswani et al. 2017, arXiv:1706.03762, eq. 1. Queries are taken in blocks, so that the scores stay in the cache and
-  /// memory does not grow with the square of the length.
+  /// Vaswani et al. 2017, arXiv:1706.03762, eq. 1. Queries are taken in blocks, so that the scores stay in the cache
+  /// and memory does not grow with the square of the length.
   ///
   /// - Parameters:
   ///   - queries: `[batch, length, columns]`, of which the first `width` columns are the queries.

@@ -3,8 +3,8 @@ import Foundation
 
 /// The bundled text-to-image model: 64x64 pictures of letters and digits, in many typefaces and eight colours.
 ///
-/// It was trained from nothing by the programs in Tools/train-glyphs, which also hold its measurements. It knows prompts
-/// such as `a bold italic red letter A on a white background, serif`.
+/// It was trained from nothing by the programs in Tools/train-glyphs, which also hold its measurements. It knows
+/// prompts such as `a bold italic red letter A on a white background, serif`.
 public enum Glyphs {
   /// The variant that predicts noise, for every solver but those of flow models.
   ///

@@ -3,7 +3,8 @@ import Testing
 
 @Suite("Threads")
 struct ThreadTests {
-  /// How often each task was run. Every task counts on its own, so that a thread sanitizer sees a pool that runs one twice.
+  /// How often each task was run. Every task counts on its own, so that a thread sanitizer sees a pool that runs one
+  /// twice.
   private static func run(_ pool: OpaquePointer?, tasks: Int) -> [Int] {
     var counts = Array(repeating: 0, count: tasks)
     counts.withUnsafeMutableBufferPointer { counts in

@@ -32,7 +32,7 @@ struct BrokenModelTests {
       }
       return nil
     } catch {
-      return error as? CheckpointError
+      return error
     }
   }
 

@@ -50,8 +50,8 @@ struct StochasticTests {
     }[0]
   }
 
-  /// The first-order error of mean and variance halves with the steps, and tends to what starting from noise of variance 1
-  /// instead of the state's own leaves.
+  /// The first-order error of mean and variance halves with the steps, and tends to what starting from noise of
+  /// variance 1 instead of the state's own leaves.
   @Test(arguments: [0.0, 1.0]) func ancestralSamplingConverges(_ eta: Double) async throws {
     var variances: [Double] = []
     var means: [Double] = []

@@ -42,9 +42,10 @@ struct TokenizerFiles {
     let named = SpecialTokens.Role.allCases.compactMap { role in
       special.named[role] ?? defaults[role].map(TokenSpelling.init)
     }
-    // transformers looks at this before it has made tokens of the configuration's objects, and so misses those.
+    // transformers asks what is special before it has made tokens of the configuration's objects and of the map's
+    // list, and so misses those.
     let seen = special.named.filter { role, spelling in map?.named[role] != nil || !spelling.isObject }
-    let specialContents = Set((seen.values + special.extra).map(\.token.content))
+    let specialContents = Set((seen.values + configuration.special.extra).map(\.token.content))
     let older = (legacy ?? [:]).map { content, id in
       (id: id, token: AddedToken(content: content, isNormalized: !specialContents.contains(content)))
     }

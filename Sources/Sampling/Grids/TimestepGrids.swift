@@ -41,8 +41,8 @@ public struct LeadingGrid: Grid {
 
 /// Timesteps evenly spaced from the last to the first.
 ///
-/// diffusers' `linspace`. On a rectified flow its N points run from sigma 1 to the least positive trained sigma, shifted
-/// at the least sigma and again as a whole, as diffusers' `FlowMatchEulerDiscreteScheduler` does by default.
+/// diffusers' `linspace`. On a rectified flow its N points run from sigma 1 to the least positive trained sigma,
+/// shifted at the least sigma and again as a whole, as diffusers' `FlowMatchEulerDiscreteScheduler` does by default.
 public struct LinspaceGrid: Grid {
   public var steps: Int
   public var division: GridDivision

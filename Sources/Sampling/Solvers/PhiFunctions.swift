@@ -2,8 +2,8 @@ import RealModule
 
 /// φₖ(z), the functions of exponential integrators: φ₀ = eᶻ and φₖ₊₁(z) = (φₖ(z) - 1/k!) / z.
 ///
-/// Hochbruck and Ostermann 2010, "Exponential integrators", eq. 2.10. The recursion loses all digits for small z, where the
-/// Taylor series Σ zʲ / (j + k)! is used.
+/// Hochbruck and Ostermann 2010, "Exponential integrators", eq. 2.10. The recursion loses all digits for small z,
+/// where the Taylor series Σ zʲ / (j + k)! is used.
 func phi(_ k: Int, _ z: Double) -> Double {
   let first = 1 / (1...max(k, 1)).reduce(1.0) { $0 * Double($1) }
   guard abs(z) < 2 else {
