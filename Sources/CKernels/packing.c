@@ -6,14 +6,17 @@ int64_t fs_packed_count(int64_t outputs, int64_t inputs) {
   return (outputs + half - 1) / half * half * inputs;
 }
 
-void fs_pack_weights(float *packed, const float *weights, int64_t outputs, int64_t channels, int64_t taps) {
-  for (int64_t column = 0; column < outputs; column += FS_PANEL) {
-    int64_t columns = outputs - column < FS_PANEL ? outputs - column : FS_PANEL;
-    int64_t width = columns <= FS_PANEL / 2 ? FS_PANEL / 2 : FS_PANEL;
-    for (int64_t tap = 0; tap < taps; tap++)
-      for (int64_t channel = 0; channel < channels; channel++, packed += width)
-        for (int64_t n = 0; n < width; n++)
-          packed[n] = n < columns ? weights[((column + n) * channels + channel) * taps + tap] : 0;
+void fs_pack_weights(
+  float *packed, const float *weights, int64_t outputs, int64_t channels, int64_t taps, int64_t panel) {
+  int64_t column = panel * FS_PANEL;
+  int64_t columns = outputs - column < FS_PANEL ? outputs - column : FS_PANEL;
+  int64_t width = columns <= FS_PANEL / 2 ? FS_PANEL / 2 : FS_PANEL;
+  packed += column * channels * taps;
+  for (int64_t n = 0; n < width; n++) {
+    const float *row = weights + (column + n) * channels * taps;
+    for (int64_t channel = 0; channel < channels; channel++)
+      for (int64_t tap = 0; tap < taps; tap++)
+        packed[(tap * channels + channel) * width + n] = n < columns ? row[channel * taps + tap] : 0;
   }
 }
 

@@ -26,7 +26,13 @@ public struct PackedWeights: Sendable {
     self.channels = channels
     self.kernel = kernel
     packed = DenseStorage(count: Int(fs_packed_count(Int64(outputs), Int64(channels * taps))))
-    fs_pack_weights(packed.elements.baseAddress, weights, Int64(outputs), Int64(channels), Int64(taps))
+    let target = packed.elements.baseAddress
+    weights.withUnsafeBufferPointer { weights in
+      nonisolated(unsafe) let source = weights.baseAddress
+      ThreadPool.forEach((outputs + FS_PANEL - 1) / FS_PANEL) { panel in
+        fs_pack_weights(target, source, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
+      }
+    }
     // Below 16 channels the transforms cost more than they save; above 128 x 128 the weights leave the cache.
     if kernel == (3, 3), min(outputs, channels) >= 16, outputs * channels <= 128 * 256 {
       let storage = DenseStorage<Float>(count: Int(fs_winograd_weight_count(Int64(outputs), Int64(channels))))

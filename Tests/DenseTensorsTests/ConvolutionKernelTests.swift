@@ -104,7 +104,10 @@ struct ConvolutionProblem: Sendable, CustomTestStringConvertible {
     if isWinograd {
       fs_winograd_transform_weights(packed.pointer, data.weights, Int64(outputs), Int64(channels))
     } else {
-      fs_pack_weights(packed.pointer, data.weights, Int64(outputs), Int64(channels), Int64(taps))
+      for panel in 0..<(outputs + FS_PANEL - 1) / FS_PANEL {
+        fs_pack_weights(
+          packed.pointer, data.weights, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
+      }
     }
     var operation = fs_convolution()
     operation.input = UnsafePointer(input.pointer)

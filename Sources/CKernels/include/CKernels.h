@@ -38,8 +38,9 @@ enum { FS_PANEL = 32 };
 // The number of floats that the packed weights of `outputs` x `inputs` take, inputs counting channels times taps.
 int64_t fs_packed_count(int64_t outputs, int64_t inputs);
 
-// Packs weights given as [outputs, channels, taps] (taps 1 for a linear layer).
-void fs_pack_weights(float *packed, const float *weights, int64_t outputs, int64_t channels, int64_t taps);
+// Packs one panel of weights given as [outputs, channels, taps] (taps 1 for a linear layer).
+void fs_pack_weights(
+  float *packed, const float *weights, int64_t outputs, int64_t channels, int64_t taps, int64_t panel);
 
 // output[row, n] = (sum over taps and channels of input x weight + bias[n] + image_bias[image, n] + residual[row, n])
 // x scale. A linear layer is a 1x1 convolution of a picture one row high.

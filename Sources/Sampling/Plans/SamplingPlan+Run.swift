@@ -44,6 +44,7 @@ extension SamplingPlan {
     observe: (SamplingProgress<State>) throws -> Void = { _ in },
     denoise: ([DenoiserRequest<State>]) async throws -> [State]
   ) async throws -> [State] {
+    guard !fields.isEmpty else { return [] }
     if let initial {
       guard initial.count == fields.count, initial.allSatisfy({ $0.shape == shape }) else {
         throw SamplingError.invalidOption(
