@@ -4,6 +4,8 @@ import Glyphs
 import Testing
 
 /// The bundled model against diffusers in single precision: Tests/Fixtures/reference.
+///
+/// `make test ARGS='--filter ReferenceTests'` prints the figures.
 @Suite("End-to-end parity with diffusers")
 struct ReferenceTests {
   static let cases = Array(1...4)
@@ -47,7 +49,9 @@ struct ReferenceTests {
       let ids = encoder.tokenizer.encode(text).ids
       #expect(ids == (try record.int64s("\(prefix)ids").map { Int($0) }))
       let expected = try Self.tensor("\(prefix)embeddings", in: record)[outer: 0]
-      #expect(encoder([text])[0].relativeError(to: expected) <= 1e-5)
+      let error = encoder([text])[0].relativeError(to: expected)
+      print("case \(number): token ids equal, embeddings of \"\(text)\" within \(error)")
+      #expect(error <= 1e-5)
     }
   }
 
@@ -60,7 +64,9 @@ struct ReferenceTests {
       let context = try Self.tensor("\(prefix)embeddings", in: record)[outer: 0]
       let output = unet(latents, timesteps: [time], prompts: [unet.prepare(context)])
       let expected = try Self.tensor("\(run.name).\(branch)", in: record)
-      #expect(output.channelsFirst()[outer: 0].relativeError(to: expected) <= 1e-4)
+      let error = output.channelsFirst()[outer: 0].relativeError(to: expected)
+      print("case \(number), \(run.name): \(branch) UNet evaluation within \(error)")
+      #expect(error <= 1e-4)
     }
   }
 
@@ -86,6 +92,8 @@ struct ReferenceTests {
     let difference = DenseTensor.combining((1, pixels), (-1, try Self.tensor("\(run.name).pixels", in: record)))
     // The values span 2, from -1 to 1.
     let psnr = 20 * log10(2 / difference.rootMeanSquare())
+    let error = trajectory[run.steps - 1].relativeError(to: expected[outer: run.steps])
+    print("case \(number), \(run.name): final latents within \(error), decoded pixels at \(psnr) dB")
     #expect(psnr >= 50)
   }
 

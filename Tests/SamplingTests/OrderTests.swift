@@ -2,6 +2,7 @@ import RealModule
 import Sampling
 import Testing
 
+/// `make test ARGS='--filter OrderTests'` prints the orders.
 @Suite("Empirical order on the exact Gaussian")
 struct OrderTests {
   struct Case: Sendable, CustomTestStringConvertible {
@@ -45,6 +46,7 @@ struct OrderTests {
       let order = try await ExactProblem.order(of: example.solver, prediction: prediction, coarse: 96) {
         ExactProblem.points(.stableDiffusion, steps: $0, from: -2.5, to: 3, isUneven: example.isUneven)
       }
+      print("\(example.testDescription), \(prediction): measured \(order)")
       #expect(abs(order - example.order) < 0.15)
     }
   }
@@ -64,6 +66,7 @@ struct OrderTests {
       let order = try await ExactProblem.order(of: example.solver, prediction: prediction, coarse: 96) { steps in
         (0...steps).map { path.point(sigma: 0.95 - 0.9 * Double($0) / Double(steps)) }
       }
+      print("\(example.testDescription), \(prediction): measured \(order)")
       #expect(abs(order - example.order) < 0.15)
     }
   }
