@@ -13,11 +13,11 @@
     ISA(store_part)(output + i, function(ISA(load_part)(input + i, rest)), rest);)
 
 INLINE vf ISA(quick_gelu)(vf x) { return x * ISA(sigmoid)(1.702f * x); }
-INLINE vf ISA(relu)(vf x) { return __builtin_elementwise_max(x, (vf){0}); }
+INLINE vf ISA(relu)(vf x) { return ISA(max)((vf){0}, x); }
 
 // x tanh(log(1 + e^x)) = x n / (n + 2) with n = e^x (e^x + 2); beyond 20 the quotient is 1 in float.
 INLINE vf ISA(mish)(vf x) {
-  vf e = ISA(exp)(__builtin_elementwise_min(x, ISA(splat)(20.0f)));
+  vf e = ISA(exp)(ISA(min)(ISA(splat)(20.0f), x));
   vf n = e * (e + 2.0f);
   return x * (n / (n + 2.0f));
 }

@@ -111,7 +111,9 @@ static void ISA(finish)(
 
 // The pixels that each tap of `rows` output pixels reads.
 static void ISA(gather)(const fs_convolution *op, const float **pointers, int64_t row, int64_t rows) {
-  if (op->kernel_height * op->kernel_width == 1 && op->out_height * op->out_width == op->height * op->width) {
+  bool is_pixelwise = op->kernel_height * op->kernel_width == 1 && op->stride == op->upsampling && op->pad_top == 0 &&
+                      op->pad_left == 0 && op->out_height == op->height && op->out_width == op->width;
+  if (is_pixelwise) {
     for (int64_t r = 0; r < rows; r++) pointers[r] = op->input + (row + r) * op->input_stride;
     return;
   }

@@ -57,7 +57,7 @@ static void ISA(softmax)(float *rows, int64_t count, int64_t columns, int64_t st
   for (int64_t row = 0; row < count; row++, rows += stride) {
     vf highest = ISA(splat)(-INFINITY);
     int64_t c = 0;
-    for (; c + LANES <= columns; c += LANES) highest = __builtin_elementwise_max(highest, ISA(load)(rows + c));
+    for (; c + LANES <= columns; c += LANES) highest = ISA(max)(highest, ISA(load)(rows + c));
     float largest = -INFINITY;
     for (int lane = 0; lane < LANES; lane++) largest = highest[lane] > largest ? highest[lane] : largest;
     for (; c < columns; c++) largest = rows[c] > largest ? rows[c] : largest;

@@ -19,10 +19,21 @@ INLINE vf ISA(load_part)(const float *p, int64_t count) {
 
 INLINE void ISA(store_part)(float *p, vf v, int64_t count) { memcpy(p, &v, (size_t)count * sizeof(float)); }
 
+// The larger and the smaller of `bound` and x. What is not a number stays so, unlike with fmax, so that a model's NaN is
+// seen in its output; and both are one instruction.
+INLINE vf ISA(max)(vf bound, vf x) {
+  vi mask = bound > x;
+  return (vf)(((vi)bound & mask) | ((vi)x & ~mask));
+}
+INLINE vf ISA(min)(vf bound, vf x) {
+  vi mask = bound < x;
+  return (vf)(((vi)bound & mask) | ((vi)x & ~mask));
+}
+
 // e^x for x limited to [-87.3, 88.3], relative error below 2e-7: 2^n e^r with n = round(x / ln 2) and the Taylor
 // polynomial of degree 7 on |r| <= ln 2 / 2. ln 2 is taken off in two parts, the first of which is exact in n.
 INLINE vf ISA(exp)(vf x) {
-  x = __builtin_elementwise_min(__builtin_elementwise_max(x, ISA(splat)(-87.3f)), ISA(splat)(88.3f));
+  x = ISA(min)(ISA(splat)(88.3f), ISA(max)(ISA(splat)(-87.3f), x));
   vf shifted = x * 1.44269504f + 12582912.0f;  // 1.5 x 2^23: the sum's low mantissa bits are n
   vf n = shifted - 12582912.0f;
   vf r = x - n * 0.693359375f;

@@ -4,60 +4,20 @@ import Testing
 
 @Suite("Sampling plans")
 struct PlanTests {
-  static func path(for solver: SolverEntry) throws -> any NoisePath {
-    solver.family == .flow ? try RectifiedFlow() : VariancePreserving.stableDiffusion
-  }
+  static let path = VariancePreserving.stableDiffusion
 
-  static func plan(_ solver: SolverEntry, _ spacing: GridSpacing, steps: Int) throws(SamplingError) -> SamplingPlan {
-    let prediction: Prediction = solver.family == .flow ? .flow : .epsilon
-    let path: any NoisePath = solver.family == .flow ? try RectifiedFlow() : VariancePreserving.stableDiffusion
-    return try SamplingPlan(
-      solver.make(steps), at: spacing.points(steps: steps, for: solver, on: path), prediction: prediction)
-  }
-
-  @Test(arguments: GridSpacing.allCases)
-  func everySolverOnEveryGrid(_ spacing: GridSpacing) throws {
-    for solver in SolverCatalogue.all {
-      // A straight path's ends have no finite lambda to space evenly, and its timestep 0 is clean already.
-      let isPossible = solver.family == .diffusion || ![.leading, .karras, .uniformLambda].contains(spacing)
-      for steps in [1, 2, 3, 7, 20] {
-        guard isPossible else {
-          #expect(throws: SamplingError.self) { try Self.plan(solver, spacing, steps: steps) }
-          continue
-        }
-        let plan = try Self.plan(solver, spacing, steps: steps)
-        #expect(plan.stepCount == steps)
-        for case .combine(let combination) in plan.operations {
-          #expect(combination.terms.allSatisfy { $0.coefficient.isFinite }, "\(solver.name), \(spacing)")
-          #expect(combination.noise?.coefficient.isFinite ?? true)
-        }
-        let decoded = try JSONDecoder().decode(SamplingPlan.self, from: JSONEncoder().encode(plan))
-        #expect(decoded == plan)
-      }
+  @Test func equalPlansAreEqual() throws {
+    func plan(_ eta: Double, steps: Int = 5, _ prediction: Prediction = .epsilon, clippedTo limit: Double? = nil)
+      throws -> SamplingPlan
+    {
+      try SamplingPlan(
+        DDIM(eta: eta), on: Self.path, grid: TrailingGrid(steps: steps), prediction: prediction, clippedTo: limit)
     }
-  }
-
-  @Test(arguments: [
-    ("ddpm", 20), ("ddim", 20), ("dpm-solver-3s", 20), ("dpm-solver-2m", 20), ("dpm++2m", 20), ("dpm++3s", 20),
-    ("euler", 20), ("heun", 39), ("flow-euler", 20), ("flow-midpoint", 40), ("flow-heun", 39),
-  ])
-  func evaluationsAreCounted(_ name: String, _ evaluations: Int) throws {
-    let solver = try SolverCatalogue.entry(named: name)
-    #expect(try Self.plan(solver, .trailing, steps: 20).evaluationCount == evaluations)
-  }
-
-  @Test func registersDoNotGrowWithSteps() throws {
-    for solver in SolverCatalogue.all {
-      let few = try Self.plan(solver, .trailing, steps: 12)
-      let many = try Self.plan(solver, .trailing, steps: 900)
-      #expect(few.registerCount == many.registerCount && many.registerCount <= 7, "\(solver.name)")
-    }
-  }
-
-  @Test func onlyStochasticSolversDrawNoise() throws {
-    for solver in SolverCatalogue.all {
-      #expect(try Self.plan(solver, .trailing, steps: 5).isStochastic == (solver.name == "ddpm"))
-    }
+    let plans = try [
+      plan(0), plan(0.5), plan(0, steps: 6), plan(0, .sample), plan(0, clippedTo: 1), plan(0, clippedTo: 2),
+    ]
+    #expect(Set(plans).count == plans.count)
+    #expect(try plan(0) == plans[0] && plan(0.5).hashValue == plans[1].hashValue)
   }
 
   @Test func aPlanIsATable() throws {
@@ -77,53 +37,154 @@ struct PlanTests {
         """)
   }
 
-  @Test(arguments: [0, -1, 1001, Int.max, Int.min])
-  func impossibleStepCounts(_ steps: Int) throws {
-    for solver in SolverCatalogue.all {
-      for spacing in [GridSpacing.leading, .linspace, .trailing, .karras] {
-        #expect(throws: SamplingError.self) { try Self.plan(solver, spacing, steps: steps) }
-      }
+  /// Steps of log 2 in lambda, so that e^-h is 1/2: the first takes half of the prediction, the second extrapolates it
+  /// by half a difference, 1/2 (m₁ + (m₁ - m₀) / 2), and the last is the prediction. Conversion and clipping are
+  /// operations as well.
+  @Test func everyOperationIsInTheTable() throws {
+    let points = [0.8, 0.4, 0.2, 0].enumerated().map { index, sigma in
+      TimePoint(timestep: 900 - 300 * Double(index), alpha: 1, sigma: sigma)
     }
+    let plan = try SamplingPlan(
+      DPMSolverMultistep(.sample, order: 2), at: points, prediction: .epsilon, clippedTo: 2)
+    #expect(
+      plan.description == """
+        dpm++2m, 3 steps, 3 evaluations, epsilon prediction, 4 registers
+        step  timestep  alpha  sigma    lambda  operation
+           0       900      1    0.8  0.223144  r0 = 1.28062 z0
+                   900      1    0.8  0.223144  r1 = model(r0)
+                                                r2 = clip(1 r0 - 0.8 r1, ±2)
+           1       600      1    0.4  0.916291  r1 = 0.5 r0 + 0.5 r2
+                   600      1    0.4  0.916291  r0 = model(r1)
+                                                r3 = clip(1 r1 - 0.4 r0, ±2)
+           2       300      1    0.2   1.60944  r0 = 0.5 r1 + 0.75 r3 - 0.25 r2
+                   300      1    0.2   1.60944  r2 = model(r0)
+                                                r3 = clip(1 r0 - 0.2 r2, ±2)
+           3         0      1      0       inf  r2 = 1 r3
+                                                result r2
+        """)
+  }
+
+  @Test func aStochasticTableNamesItsNoise() throws {
+    let plan = try SamplingPlan(DDPM(), on: Self.path, grid: TrailingGrid(steps: 3), prediction: .sample)
+    let table = plan.description
+    #expect(table.contains(" z0\n") && table.contains(" z1\n") && table.contains(" z2\n"))
+    // The last step adds none.
+    #expect(!table.contains("z3"))
   }
 
   @Test func gridsMustFall() throws {
-    let path = VariancePreserving.stableDiffusion
-    let (noisy, clear) = (path.point(at: 900), path.point(at: 100))
+    let (noisy, clear) = (Self.path.point(at: 900), Self.path.point(at: 100))
     for points in [
-      [], [noisy], [clear, noisy], [noisy, path.clean, path.clean],
-      [noisy, TimePoint(timestep: .nan, alpha: 1, sigma: 0)], [TimePoint(timestep: 1, alpha: 0, sigma: 0), clear],
+      [], [noisy], [clear, noisy], [noisy, clear, noisy], [noisy, Self.path.clean, Self.path.clean],
+      [noisy, TimePoint(timestep: .nan, alpha: 1, sigma: 0)], [noisy, TimePoint(timestep: 0, alpha: .nan, sigma: 0)],
+      [TimePoint(timestep: 1, alpha: 0, sigma: 0), clear], [TimePoint(timestep: 1, alpha: 1, sigma: .infinity), clear],
+      [noisy, TimePoint(timestep: 1, alpha: 1, sigma: -0.1)],
     ] {
+      let error = #expect(throws: SamplingError.self) { try GridSteps(points) }
+      guard case .invalidGrid = error else {
+        Issue.record("\(points): \(String(describing: error))")
+        continue
+      }
       #expect(throws: SamplingError.self) { try SamplingPlan(DDIM(), at: points) }
     }
+    #expect(try GridSteps([noisy, clear]).map { [$0.0, $0.1] } == [[noisy, clear]])
   }
 
-  @Test func unknownNamesListTheKnown() {
-    #expect(throws: SamplingError.unknownSolver("nope", known: SolverCatalogue.all.map(\.name))) {
-      try SolverCatalogue.entry(named: "nope")
-    }
-    #expect(throws: SamplingError.unknownGrid("nope", known: GridSpacing.allCases.map(\.rawValue))) {
-      try GridSpacing(named: "nope")
-    }
-  }
-
-  @Test func namesAreUniqueAndTheSolversOwn() throws {
-    let names = SolverCatalogue.all.flatMap { [$0.name] + $0.aliases }.map { $0.lowercased() }
-    #expect(Set(names).count == names.count)
-    for entry in SolverCatalogue.all { #expect(try entry.make(20).name == entry.name) }
-  }
-
-  /// DPM-Solver in ε works in log sigma; the data-space solvers divide by alpha.
+  /// DPM-Solver in ε works in log sigma; the data-space solvers divide by alpha; a flow velocity is a slope only on a
+  /// straight path.
   @Test func solversRefusePointsTheyCannotUse() throws {
-    #expect(throws: SamplingError.self) {
-      try SamplingPlan(DPMSolverMultistep(.epsilon, order: 2), on: .stableDiffusion, grid: TrailingGrid(steps: 4))
-    }
-    for solver in [DDIM(), Euler(), Heun(), try DPMSolverMultistep(.sample, order: 2)] as [any Solver] {
-      #expect(throws: SamplingError.self) {
-        try SamplingPlan(solver, at: TrailingGrid(steps: 4).points(on: RectifiedFlow()))
+    let trailing = try TrailingGrid(steps: 4).points(on: Self.path)
+    let straight = try TrailingGrid(steps: 4).points(on: RectifiedFlow())
+    let refused: [(any Solver, [TimePoint])] = [
+      (try DPMSolverMultistep(.epsilon, order: 2), trailing), (try DPMSolverSinglestep(.epsilon, order: 2), trailing),
+      (DDIM(), straight), (DDPM(), straight), (Euler(), straight), (Heun(), straight),
+      (try DPMSolverMultistep(.sample, order: 2), straight), (FlowEuler(), trailing), (FlowMidpoint(), trailing),
+      (FlowHeun(), trailing),
+    ]
+    for (solver, points) in refused {
+      let error = #expect(throws: SamplingError.self) { try SamplingPlan(solver, at: points, prediction: .sample) }
+      guard case .incompatible(solver.name, _) = error else {
+        Issue.record("\(solver.name): \(String(describing: error))")
+        continue
       }
     }
+  }
+
+  /// A divided difference over a step that stays where it is; ε where there is nothing but noise.
+  @Test func coefficientsAreFinite() throws {
+    let (noisy, middle) = (Self.path.point(at: 900), Self.path.point(at: 400))
+    for solver in [try DPMSolverMultistep(.sample, order: 2), try DPMSolverMultistep(.sample, order: 3)] {
+      #expect(throws: SamplingError.self) { try SamplingPlan(solver, at: [noisy, noisy, middle, Self.path.clean]) }
+    }
     #expect(throws: SamplingError.self) {
-      try SamplingPlan(FlowEuler(), on: .stableDiffusion, grid: TrailingGrid(steps: 4))
+      try SamplingPlan(FlowEuler(), on: RectifiedFlow(), grid: TrailingGrid(steps: 4), prediction: .epsilon)
+    }
+    for limit in [0, -1, Double.nan, Double.infinity] {
+      #expect(throws: SamplingError.self) { try SamplingPlan(DDIM(), at: [noisy, middle], clippedTo: limit) }
+    }
+  }
+
+  /// A solver from outside: `stages` unread sums a step, and `missing` steps left out.
+  struct Wasteful: Solver {
+    var stages = 0
+    var missing = 0
+    var name: String { "wasteful" }
+    var order: Int? { nil }
+
+    func compile(_ steps: GridSteps, into plan: inout PlanBuilder) throws(SamplingError) {
+      for (_, t) in steps.dropLast(missing) {
+        for _ in 0..<stages { _ = plan.stage(2 * .state) }
+        plan.step(t.sigma * .state)
+      }
+    }
+  }
+
+  @Test func unreadTensorsShareAPlace() throws {
+    let plan = try SamplingPlan(Wasteful(stages: 5), on: Self.path, grid: TrailingGrid(steps: 4))
+    #expect(plan.registerCount == 2 && plan.operations.count == 24 && plan.evaluationCount == 0)
+  }
+
+  @Test func everyStepIsCompleted() throws {
+    for missing in [1, 2, 4] {
+      #expect(throws: SamplingError.self) {
+        try SamplingPlan(Wasteful(missing: missing), on: Self.path, grid: TrailingGrid(steps: 4))
+      }
+    }
+  }
+
+  @Test func optionsAreChecked() {
+    for eta in [-0.1, 1.1, .nan, .infinity] { #expect(throws: SamplingError.self) { try DDIM(eta: eta) } }
+    for order in [Int.min, 0, 4, Int.max] {
+      #expect(throws: SamplingError.self) { try DPMSolverMultistep(.sample, order: order) }
+      #expect(throws: SamplingError.self) { try DPMSolverSinglestep(.epsilon, order: order) }
+    }
+    for prediction in [Prediction.velocity, .flow] {
+      #expect(throws: SamplingError.self) { try DPMSolverMultistep(prediction, order: 2) }
+      #expect(throws: SamplingError.self) { try DPMSolverSinglestep(prediction, order: 2) }
+    }
+  }
+
+  /// A plan from a file is checked: the executor trusts its registers.
+  @Test(arguments: [
+    ("\"registerCount\":3", "\"registerCount\":2"), ("\"registerCount\":3", "\"registerCount\":-1"),
+    ("\"registerCount\":3", "\"registerCount\":9223372036854775807"),
+    ("\"output\":{\"index\":1}", "\"output\":{\"index\":7}"), ("\"output\":{\"index\":1}", "\"output\":{\"index\":-1}"),
+    ("\"input\":{\"index\":0}", "\"input\":{\"index\":2}"), ("\"completedStep\":2", "\"completedStep\":3"),
+    ("\"completedStep\":1", "\"completedStep\":2"), ("\"grid\":[", "\"grid\":[],\"was\":["),
+    ("\"operations\":[", "\"operations\":[],\"was\":["), ("\"register\":{\"index\":0}", "\"register\":{\"index\":2}"),
+  ])
+  func brokenPlansAreNotDecoded(_ sound: String, _ broken: String) throws {
+    let plan = try SamplingPlan(FlowEuler(), on: RectifiedFlow(), grid: TrailingGrid(steps: 2), prediction: .flow)
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = .sortedKeys
+    let json = try #require(String(data: encoder.encode(plan), encoding: .utf8))
+    #expect(try JSONDecoder().decode(SamplingPlan.self, from: Data(json.utf8)) == plan)
+    try #require(json.contains(sound), "\(json)")
+    for range in json.ranges(of: sound) {
+      let changed = json.replacingCharacters(in: range, with: broken)
+      #expect(throws: DecodingError.self, "\(changed)") {
+        try JSONDecoder().decode(SamplingPlan.self, from: Data(changed.utf8))
+      }
     }
   }
 }

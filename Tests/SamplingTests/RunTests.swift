@@ -17,7 +17,9 @@ struct RunTests {
   }
 
   @Test func anImageIsTheSameAloneAndAmongOthers() async throws {
-    for solver in [DDPM(), DDIM(), try DPMSolverMultistep(.sample, order: 3)] as [any Solver] {
+    for solver in [DDPM(), try DDIM(eta: 0.7), DDIM(), Heun(), try DPMSolverMultistep(.sample, order: 3)]
+      as [any Solver]
+    {
       let plan = try Self.plan(solver)
       let fields = (0..<5).map { NoiseField(seed: 4, image: $0) }
       let together = try await plan.run(fields: fields, shape: Self.shape, denoise: Self.denoise(.epsilon))
@@ -80,17 +82,99 @@ struct RunTests {
     }
   }
 
-  @Test func wrongModelOutputIsAnError() async throws {
+  @Test(arguments: [1, 3]) func wrongModelOutputIsAnError(_ images: UInt32) async throws {
     let plan = try Self.plan(DDIM())
-    for output in [[], [DoubleTensor([1])], [DoubleTensor(zeros: Self.shape), DoubleTensor(zeros: Self.shape)]] {
-      await #expect(throws: SamplingError.self) {
-        _ = try await plan.run(fields: [NoiseField(seed: 1)], shape: Self.shape) { _ in output }
+    let fields = (0..<images).map { NoiseField(seed: 1, image: $0) }
+    let right = DoubleTensor(zeros: Self.shape)
+    let count = Int(images)
+    for output in [
+      [], [DoubleTensor([1])], Array(repeating: right, count: count + 1),
+      Array(repeating: right, count: count - 1) + [DoubleTensor([Double](repeating: 0, count: 12))],
+    ] {
+      let error = await #expect(throws: SamplingError.self) {
+        _ = try await plan.run(fields: fields, shape: Self.shape) { _ in output }
+      }
+      guard case .wrongModelOutput = error else {
+        Issue.record("\(String(describing: error))")
+        continue
       }
     }
-    await #expect(throws: SamplingError.self) {
+  }
+
+  @Test func startingStatesAreChecked() async throws {
+    let plan = try Self.plan(DDIM())
+    let right = DoubleTensor(zeros: Self.shape)
+    for initial in [[], [DoubleTensor([1])], [right, right], [DoubleTensor([Double](repeating: 0, count: 12))]] {
+      let error = await #expect(throws: SamplingError.self) {
+        _ = try await plan.run(
+          fields: [NoiseField(seed: 1)], shape: Self.shape, initial: initial, denoise: Self.denoise(.epsilon))
+      }
+      guard case .invalidOption = error else {
+        Issue.record("\(String(describing: error))")
+        continue
+      }
+    }
+  }
+
+  /// The starting noise is stream 0 of the field, whatever the stream given.
+  @Test func noiseIsWhatARunStartsFrom() async throws {
+    let plan = try Self.plan(DDIM())
+    let field = NoiseField(seed: 3, image: 2)
+    let noise = DoubleTensor(noise: field, shape: Self.shape)
+    let given = try await plan.run(
+      fields: [field], shape: Self.shape, initial: [noise], denoise: Self.denoise(.epsilon))
+    let drawn = try await plan.run(
+      fields: [field.with(stream: 9)], shape: Self.shape, denoise: Self.denoise(.epsilon))
+    #expect(given == drawn)
+  }
+
+  @Test func aRunOfNoImagesAsksNothing() async throws {
+    let images = try await Self.plan(DDIM()).run(fields: [], shape: Self.shape) {
+      (requests: [DenoiserRequest<DoubleTensor>]) in
+      Issue.record("the model was evaluated")
+      return requests.map(\.state)
+    }
+    #expect(images.isEmpty)
+  }
+
+  /// What the model or the observer throws comes out, and nothing is evaluated after it.
+  @Test func errorsComeOut() async throws {
+    struct Failure: Error {}
+    let plan = try Self.plan(DDIM(), steps: 6)
+    var evaluations = 0
+    await #expect(throws: Failure.self) {
       _ = try await plan.run(
-        fields: [NoiseField(seed: 1)], shape: Self.shape, initial: [DoubleTensor([1])],
-        denoise: Self.denoise(.epsilon))
+        fields: [NoiseField(seed: 1)], shape: Self.shape, observe: { if $0.step == 2 { throw Failure() } }
+      ) { (requests: [DenoiserRequest<DoubleTensor>]) in
+        evaluations += 1
+        return Self.denoise(.epsilon)(requests)
+      }
+    }
+    #expect(evaluations == 2)
+    await #expect(throws: Failure.self) {
+      _ = try await plan.run(fields: [NoiseField(seed: 1)], shape: Self.shape) {
+        (_: [DenoiserRequest<DoubleTensor>]) in throw Failure()
+      }
+    }
+  }
+
+  /// Data that is one image: its prediction is exact, and the step to sigma 0 makes it the state.
+  @Test func theLastStepIsThePrediction() async throws {
+    let image = DoubleTensor((0..<12).map { Double($0) - 4 }, shape: Self.shape)
+    let data = GaussianData(mean: image.values, variances: Array(repeating: 0, count: 12))
+    for entry in SolverCatalogue.all where entry.end != .leastNoise {
+      let prediction: Prediction = entry.family == .flow ? .flow : .sample
+      let path: any NoisePath = entry.family == .flow ? try RectifiedFlow() : VariancePreserving.stableDiffusion
+      let plan = try SamplingPlan(entry.make(5), on: path, grid: TrailingGrid(steps: 5), prediction: prediction)
+      let result: DoubleTensor = try await plan.run(seed: 1, shape: Self.shape) { requests in
+        requests.map { data.prediction(prediction, of: $0.state, at: $0.time) }
+      }
+      if ["heun", "euler"].contains(entry.name) || entry.family == .flow {
+        // These subtract the noise from the state.
+        #expect(result.relativeError(to: image) < 1e-14, "\(entry.name)")
+      } else {
+        #expect(result == image, "\(entry.name)")
+      }
     }
   }
 

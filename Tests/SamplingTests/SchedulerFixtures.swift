@@ -103,9 +103,9 @@ struct SchedulerCase: Decodable, Sendable {
   }
 }
 
-/// Doubles whose noise was recorded: the first fresh draw of a run is the row given.
+/// Doubles whose noise was recorded: fresh draw n of a run, counted from 1, is row n - 1.
 struct RecordedTensor: Tensor {
-  @TaskLocal static var noise: [Double] = []
+  @TaskLocal static var noise: [[Double]] = []
 
   var base: DoubleTensor
   var shape: Shape { base.shape }
@@ -115,7 +115,9 @@ struct RecordedTensor: Tensor {
 
   mutating func assign(_ combination: LinearCombination<RecordedTensor>) {
     var terms = combination.terms.map { LinearCombination<DoubleTensor>.Term($0.coefficient, $0.operand.base) }
-    if let noise = combination.noise { terms.append(.init(noise.coefficient, DoubleTensor(Self.noise))) }
+    if let noise = combination.noise {
+      terms.append(.init(noise.coefficient, DoubleTensor(Self.noise[Int(noise.field.stream) - 1])))
+    }
     base.assign(.init(terms))
   }
 

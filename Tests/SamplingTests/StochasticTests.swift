@@ -12,6 +12,11 @@ struct LinearForm: Tensor {
 
   init(zeros shape: Shape) {}
 
+  init(_ coefficients: [UInt32: Double], constant: Double = 0) {
+    self.coefficients = coefficients
+    self.constant = constant
+  }
+
   mutating func assign(_ combination: LinearCombination<LinearForm>) {
     var sum = LinearForm(zeros: [])
     for term in combination.terms {
@@ -28,17 +33,30 @@ struct LinearForm: Tensor {
   var variance: Double { coefficients.values.reduce(0) { $0 + $1 * $1 } }
 }
 
-/// Weak convergence on Gaussian data, whose denoiser is affine: no Monte Carlo.
+/// Mean and variance of what stochastic solvers return on Gaussian data, whose denoiser is affine: no Monte Carlo.
 @Suite("Stochastic solvers")
 struct StochasticTests {
+  static let path = VariancePreserving.stableDiffusion
   static let mean = 0.7
-  static let variance = 0.3
 
-  static func result(_ solver: some Solver, steps: Int) async throws -> LinearForm {
-    let path = VariancePreserving.stableDiffusion
-    let points = (0...steps).map { path.point(lambda: -2.6 + 5.6 * Double($0) / Double(steps)) }
-    return try await SamplingPlan(solver, at: points, prediction: .sample).run(
-      fields: [NoiseField(seed: 0)], shape: []
+  static func points(steps: Int) -> [TimePoint] {
+    (0...steps).map { path.point(lambda: -2.6 + 5.6 * Double($0) / Double(steps)) }
+  }
+
+  /// The exact distribution at a point.
+  static func marginal(_ variance: Double, at point: TimePoint) -> LinearForm {
+    LinearForm(
+      [0: (point.alpha * point.alpha * variance + point.sigma * point.sigma).squareRoot()],
+      constant: point.alpha * mean)
+  }
+
+  /// The states after every step, started from the exact distribution.
+  static func states(_ solver: some Solver, _ variance: Double, steps: Int) async throws -> [LinearForm] {
+    let points = points(steps: steps)
+    var states: [LinearForm] = []
+    _ = try await SamplingPlan(solver, at: points, prediction: .sample).run(
+      fields: [NoiseField(seed: 0)], shape: [], initial: [marginal(variance, at: points[0])],
+      observe: { states.append($0.states[0]) }
     ) { requests in
       requests.map { request in
         let (alpha, sigma) = (request.time.alpha, request.time.sigma)
@@ -47,55 +65,103 @@ struct StochasticTests {
         guess.constant += mean - gain * alpha * mean
         return guess
       }
-    }[0]
-  }
-
-  /// The first-order error of mean and variance halves with the steps, and tends to what starting from noise of
-  /// variance 1 instead of the state's own leaves.
-  @Test(arguments: [0.0, 1.0]) func ancestralSamplingConverges(_ eta: Double) async throws {
-    var variances: [Double] = []
-    var means: [Double] = []
-    for steps in [100, 200, 400] {
-      let form =
-        eta == 0 ? try await Self.result(DDPM(), steps: steps) : try await Self.result(DDIM(eta: eta), steps: steps)
-      variances.append(form.variance)
-      means.append(form.constant)
     }
-    let ratio = (variances[0] - variances[1]) / (variances[1] - variances[2])
-    #expect(abs(ratio - 2) < 0.15)
-    let end = VariancePreserving.stableDiffusion.point(lambda: 3)
-    let exact = end.alpha * end.alpha * Self.variance + end.sigma * end.sigma
-    let extrapolated = 2 * variances[2] - variances[1]
-    #expect(abs(extrapolated / exact - 1) < 2e-3)
-    #expect(abs((2 * means[2] - means[1]) / (end.alpha * Self.mean) - 1) < 2e-3)
+    return states
   }
 
+  static let solvers: [any Solver] = {
+    do {
+      return try [
+        DDPM(), DDPM(variance: .fixedLarge), DDIM(eta: 1), DDIM(eta: 0.5), DDIM(),
+      ]
+    } catch {
+      preconditionFailure("\(error)")
+    }
+  }()
+
+  /// The mean is exact at any step, the variance of first order: twice the steps, half the error.
+  @Test(arguments: solvers.indices) func theDistributionConverges(_ index: Int) async throws {
+    let variance = 0.3
+    let end = try #require(Self.points(steps: 1).last)
+    let exact = Self.marginal(variance, at: end)
+    var errors: [Double] = []
+    for steps in [200, 400, 800] {
+      let result = try #require(try await Self.states(Self.solvers[index], variance, steps: steps).last)
+      #expect(abs(result.constant / exact.constant - 1) <= 1e-12)
+      errors.append(abs(result.variance / exact.variance - 1))
+    }
+    #expect(errors[2] < 0.02)
+    for (coarse, fine) in zip(errors, errors.dropFirst()) { #expect(abs(coarse / fine - 2) < 0.1, "\(errors)") }
+  }
+
+  /// Data that is a single point: the reverse step's variance is β̃, however long the step. DDIM is exact with any eta.
+  @Test(arguments: [1, 2, 5, 30]) func smallVarianceIsExactForAPoint(_ steps: Int) async throws {
+    for solver in [DDPM(), try DDIM(eta: 1), try DDIM(eta: 0.3), DDIM()] as [any Solver] {
+      try await expectExact(solver, variance: 0, steps: steps)
+    }
+  }
+
+  /// Standard normal data: the reverse step's variance is β.
+  @Test(arguments: [1, 2, 5, 30]) func largeVarianceIsExactForNormalData(_ steps: Int) async throws {
+    try await expectExact(DDPM(variance: .fixedLarge), variance: 1, steps: steps)
+  }
+
+  private func expectExact(_ solver: some Solver, variance: Double, steps: Int) async throws {
+    let states = try await Self.states(solver, variance, steps: steps)
+    #expect(states.count == steps)
+    for (state, point) in zip(states, Self.points(steps: steps).dropFirst()) {
+      let exact = Self.marginal(variance, at: point)
+      #expect(abs(state.constant - exact.constant) <= 1e-14, "\(solver.name)")
+      #expect(abs(state.variance / exact.variance - 1) <= 1e-12, "\(solver.name)")
+    }
+  }
+
+  /// Every output of the model and every draw enters every state with the same coefficient.
   @Test func ddimWithEtaOneIsDDPM() async throws {
     let grid = LeadingGrid(steps: 25, offset: 1)
-    let ddpm = try SamplingPlan(DDPM(), on: .stableDiffusion, grid: grid, prediction: .epsilon)
-    let ddim = try SamplingPlan(DDIM(eta: 1), on: .stableDiffusion, grid: grid, prediction: .epsilon)
-    #expect(ddpm.evaluationCount == ddim.evaluationCount)
-    func effects(_ plan: SamplingPlan) async throws -> LinearForm {
-      try await plan.run(fields: [NoiseField(seed: 0)], shape: []) { requests in
-        requests.map { LinearForm.combining((0.3 + $0.time.sigma, $0.state)) }
-      }[0]
-    }
-    let (first, second) = (try await effects(ddpm), try await effects(ddim))
-    #expect(first.coefficients.count == 25)
-    for (stream, coefficient) in first.coefficients {
-      #expect(abs(coefficient - second.coefficients[stream, default: .nan]) < 1e-12)
+    for prediction in [Prediction.epsilon, .sample, .velocity] {
+      func states(_ solver: some Solver) async throws -> [LinearForm] {
+        var (outputs, states): (UInt32, [LinearForm]) = (0, [])
+        _ = try await SamplingPlan(solver, on: .stableDiffusion, grid: grid, prediction: prediction).run(
+          fields: [NoiseField(seed: 0)], shape: [], observe: { states.append($0.states[0]) }
+        ) { (requests: [DenoiserRequest<LinearForm>]) in
+          outputs += 1
+          return requests.map { _ in LinearForm([1000 + outputs: 1]) }
+        }
+        return states
+      }
+      let (ddpm, ddim) = (try await states(DDPM()), try await states(DDIM(eta: 1)))
+      #expect(ddpm.count == 25 && ddim.count == 25)
+      // z₀, the outputs, and a draw for every step but the last, which makes the state the predicted image.
+      #expect(ddpm[23].coefficients.count == 1 + 24 + 24)
+      #expect(ddpm[24].coefficients.count == (prediction == .sample ? 1 : 1 + 25 + 24))
+      for (first, second) in zip(ddpm, ddim) {
+        for key in Set(first.coefficients.keys).union(second.coefficients.keys) {
+          let (a, b) = (first.coefficients[key, default: 0], second.coefficients[key, default: 0])
+          #expect(abs(a - b) <= 1e-12, "\(prediction), \(key)")
+        }
+      }
     }
   }
 
   @Test func fixedLargeAddsTheForwardVariance() throws {
-    let path = VariancePreserving.stableDiffusion
-    let (s, t) = (path.point(at: 600), path.point(at: 580))
+    let (s, t) = (Self.path.point(at: 600), Self.path.point(at: 580))
     let plan = try SamplingPlan(DDPM(variance: .fixedLarge), at: [s, t], prediction: .sample)
     let ratio = s.alpha / t.alpha
     let noise = plan.operations.compactMap { operation -> Double? in
       if case .combine(let combination) = operation { combination.noise?.coefficient } else { nil }
     }
     #expect(noise.count == 1)
-    #expect(abs(noise[0] * noise[0] - (1 - ratio * ratio)) < 1e-14)
+    #expect(abs(noise[0] * noise[0] - (1 - ratio * ratio)) < 1e-15)
+  }
+
+  /// The image is the posterior's mean: noise would stay in it.
+  @Test(arguments: solvers.indices) func theLastStepToCleanAddsNoNoise(_ index: Int) throws {
+    let plan = try SamplingPlan(Self.solvers[index], on: Self.path, grid: TrailingGrid(steps: 4))
+    guard case .combine(let last) = plan.operations.last else {
+      Issue.record("the plan does not end with a step")
+      return
+    }
+    #expect(last.noise == nil && last.completedStep == 4)
   }
 }

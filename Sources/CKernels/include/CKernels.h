@@ -88,7 +88,7 @@ void fs_winograd(const fs_convolution *op, int64_t begin, int64_t end, float *sc
 
 typedef enum { FS_SILU, FS_GELU, FS_QUICK_GELU, FS_RELU, FS_MISH } fs_activation;
 
-// output = activation(input), in place where they are the same.
+// output = activation(input), in place where they are the same. NaN stays NaN.
 void fs_activate(float *output, const float *input, int64_t count, fs_activation activation);
 
 // output[row, c] = input[row, c] x gelu(input[row, channels + c])
@@ -119,7 +119,8 @@ void fs_layer_norm(
   float *output, const float *input, const float *gain, const float *shift, int64_t rows, int64_t channels,
   float epsilon);
 
-// Softmax of every row x scale, in place; the columns from `columns` up to `stride` are left alone.
+// Softmax of every row x scale, which is positive, in place; the columns from `columns` up to `stride` are left alone. A
+// row that holds NaN or +infinity becomes NaN, all of it.
 void fs_softmax(float *rows, int64_t count, int64_t columns, int64_t stride, float scale);
 
 #ifdef __cplusplus

@@ -9,6 +9,8 @@ import Foundation
 /// symbols without a lower case. Sources: the CLIP release, and `added_vocabulary.rs`, `byte_level.rs` and
 /// `bpe/word.rs` of github.com/huggingface/tokenizers.
 ///
+/// Of two added tokens that normalise to the same text, which is ambiguous, the one with the lower id is found.
+///
 /// `tokenizer.json` is not read: the folders of Stable Diffusion have none, and transformers builds the same from the
 /// files that are.
 public struct CLIPTokenizer: Sendable {

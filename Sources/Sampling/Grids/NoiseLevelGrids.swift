@@ -43,7 +43,7 @@ public struct UniformLambdaGrid: Grid {
   }
 
   public func points(on path: some NoisePath) throws(SamplingError) -> [TimePoint] {
-    guard steps >= 1 else { throw .invalidSteps(found: steps, allowed: 1...Int.max) }
+    try checkSteps(steps, on: path)
     let (highest, lowest) = try noiseLevels(of: path)
     let (from, to) = (-Double.log(highest), -Double.log(lowest))
     return (0...steps).map { path.point(lambda: from + (to - from) * Double($0) / Double(steps)) }

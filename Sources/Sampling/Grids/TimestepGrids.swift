@@ -68,6 +68,10 @@ public struct LinspaceGrid: Grid {
     }
     let last = path.timesteps.upperBound
     let intervals = division == .steps ? steps - 1 : steps
+    // Closer together than integers are, two would become one.
+    guard !rounds || Double(intervals) <= last else {
+      throw .invalidSteps(found: steps, allowed: 1...(path.trainingTimesteps - 1))
+    }
     return (0..<steps).map { index in
       let time = intervals == 0 ? 0 : last * Double(intervals - index) / Double(intervals)
       return path.point(at: rounds ? time.rounded(.toNearestOrEven) : time)

@@ -4,7 +4,7 @@ import Tensors
 ///
 /// Ho and Salimans 2022, arXiv:2207.12598, with w counted as in Imagen and diffusers: 1 is no guidance and costs one
 /// evaluation. Being linear, it is the same in every prediction type. A negative prompt takes the place of u.
-public struct ClassifierFreeGuidance: Guidance, Hashable, Codable {
+public struct ClassifierFreeGuidance: Guidance, Hashable {
   /// w, the guidance scale.
   public let scale: Double
 

@@ -36,6 +36,7 @@ public struct RectifiedFlow: NoisePath {
 
   /// `sigma` after the shift.
   public func shifted(_ sigma: Double) -> Double {
-    shift * sigma / (1 + (shift - 1) * sigma)
+    // The quotient written so that 1 stays 1 in floating point.
+    shift * sigma / (shift * sigma + (1 - sigma))
   }
 }

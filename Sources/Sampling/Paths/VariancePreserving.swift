@@ -8,7 +8,8 @@ public struct VariancePreserving: NoisePath {
   /// lambda at timesteps 0, 1, 2 ..., strictly decreasing.
   private let lambdas: [Double]
 
-  /// - Throws: ``SamplingError/invalidBetas(_:)`` where a β lies outside (0, 1) or there are fewer than two.
+  /// - Throws: ``SamplingError/invalidBetas(_:)`` where a β lies outside (0, 1) or is too small to add noise
+  ///   in `Double`, or there are fewer than two.
   public init(betas: [Double]) throws(SamplingError) {
     guard betas.count >= 2, betas.allSatisfy({ $0 > 0 && $0 < 1 }) else {
       throw .invalidBetas("at least two, each inside (0, 1)")
@@ -18,6 +19,9 @@ public struct VariancePreserving: NoisePath {
     lambdas = betas.map { beta in
       logAlphaBar += Double.log(onePlus: -beta)
       return 0.5 * (logAlphaBar - .log(-.expMinusOne(logAlphaBar)))
+    }
+    guard zip(lambdas, lambdas.dropFirst()).allSatisfy(>) else {
+      throw .invalidBetas("large enough for each to add noise")
     }
   }
 

@@ -2,8 +2,8 @@
 public struct GridSteps: Sequence, Sendable {
   public let points: [TimePoint]
 
-  /// - Throws: ``SamplingError/invalidGrid(_:)`` unless there are two or more finite points of falling noise, of which
-  ///   only the last may be clean.
+  /// - Throws: ``SamplingError/invalidGrid(_:)`` unless there are two or more finite points whose noise never rises, of
+  ///   which only the last may be clean.
   public init(_ points: [TimePoint]) throws(SamplingError) {
     guard points.count >= 2 else { throw .invalidGrid("needs two points or more, not \(points.count)") }
     for point in points {

@@ -90,12 +90,13 @@ public struct SamplingPlan: Hashable, Sendable, Codable {
 
   /// Compiles `solver` on the times given, noisiest first.
   ///
-  /// - Throws: `SamplingError` where the times are not a descending list of two or more, or do not fit the solver.
+  /// - Throws: `SamplingError` where the times are not a descending list of two or more, do not fit the solver, or give
+  ///   a coefficient that is not finite.
   public init(
     _ solver: some Solver, at points: [TimePoint], prediction: Prediction = .epsilon, clippedTo limit: Double? = nil
   ) throws(SamplingError) {
     let steps = try GridSteps(points)
-    if let limit, !(limit > 0) {
+    if let limit, !(limit > 0 && limit.isFinite) {
       throw .invalidOption(name: "the clipping limit", found: "\(limit)", expected: "a positive number")
     }
     var builder = PlanBuilder(prediction: prediction, limit: limit)
@@ -109,5 +110,7 @@ public struct SamplingPlan: Hashable, Sendable, Codable {
     self.registerCount = schedule.count
     self.input = schedule.input
     self.output = schedule.output
+    // Repeated points and predictions that leave something undetermined divide by zero.
+    if let fault { throw .incompatible(solver: solver.name, reason: fault) }
   }
 }

@@ -1,0 +1,140 @@
+import Foundation
+import Sampling
+import Testing
+
+/// Every solver by name on every grid by name.
+@Suite("Solvers and grids by name")
+struct CatalogueTests {
+  static func plan(_ solver: SolverEntry, _ spacing: GridSpacing, steps: Int) throws(SamplingError) -> SamplingPlan {
+    let prediction: Prediction = solver.family == .flow ? .flow : .epsilon
+    let path: any NoisePath = solver.family == .flow ? try RectifiedFlow() : VariancePreserving.stableDiffusion
+    return try SamplingPlan(
+      solver.make(steps), at: spacing.points(steps: steps, for: solver, on: path), prediction: prediction)
+  }
+
+  /// JSON has no infinity: a plan that survives it has none either, though it end at sigma 0.
+  @Test(arguments: GridSpacing.allCases, [1, 2, 3, 7, 20])
+  func everySolverOnEveryGrid(_ spacing: GridSpacing, _ steps: Int) throws {
+    for solver in SolverCatalogue.all {
+      // A straight path's ends have no finite lambda to space evenly, and its timestep 0 is clean already.
+      guard solver.family == .diffusion || ![.leading, .karras, .uniformLambda].contains(spacing) else {
+        #expect(throws: SamplingError.self) { try Self.plan(solver, spacing, steps: steps) }
+        continue
+      }
+      let plan = try Self.plan(solver, spacing, steps: steps)
+      #expect(plan.stepCount == steps && plan.solver == solver.name)
+      for case .combine(let combination) in plan.operations {
+        #expect(combination.terms.allSatisfy { $0.coefficient.isFinite }, "\(solver.name), \(spacing)")
+        #expect(combination.noise?.coefficient.isFinite ?? true)
+      }
+      let decoded = try JSONDecoder().decode(SamplingPlan.self, from: JSONEncoder().encode(plan))
+      #expect(decoded == plan, "\(solver.name), \(spacing)")
+    }
+  }
+
+  /// As many steps as timesteps: DPM-Solver, which counts one interval more, has too few on the integer grids.
+  @Test func asManyStepsAsTimesteps() throws {
+    for solver in SolverCatalogue.all where solver.family == .diffusion {
+      for spacing in GridSpacing.allCases {
+        if solver.division == .stepsAndEnd, [.leading, .linspace].contains(spacing) {
+          #expect(throws: SamplingError.invalidSteps(found: 1000, allowed: 1...999)) {
+            try Self.plan(solver, spacing, steps: 1000)
+          }
+          #expect(try Self.plan(solver, spacing, steps: 999).stepCount == 999)
+        } else {
+          #expect(try Self.plan(solver, spacing, steps: 1000).stepCount == 1000)
+        }
+      }
+    }
+  }
+
+  @Test(arguments: [0, -1, 1001, Int.max, Int.min])
+  func impossibleStepCounts(_ steps: Int) throws {
+    for solver in SolverCatalogue.all {
+      for spacing in GridSpacing.allCases {
+        #expect(throws: SamplingError.invalidSteps(found: steps, allowed: 1...1000), "\(solver.name), \(spacing)") {
+          try Self.plan(solver, spacing, steps: steps)
+        }
+      }
+    }
+  }
+
+  @Test(arguments: [Int.min, -5, 0, 1, 3, 99, 1000, Int.max]) func offsetsNeverPassTheEnds(_ offset: Int) throws {
+    let path = VariancePreserving.stableDiffusion
+    let times = try LeadingGrid(steps: 10, offset: offset).points(on: path).dropLast().map(\.timestep)
+    let expected = Double(min(max(offset, 0), 99))
+    #expect(times == (0..<10).map { 900 - 100 * Double($0) + expected })
+  }
+
+  @Test func karrasGridsRefuseImpossibleExponents() throws {
+    for rho in [0, -7, Double.nan, Double.infinity] {
+      #expect(throws: SamplingError.self) { try KarrasGrid(steps: 5, rho: rho).points(on: .stableDiffusion) }
+    }
+  }
+
+  /// The times told are whole numbers; the steps stay where they are.
+  @Test func karrasGridsCanTellRoundedTimes() throws {
+    let exact = try KarrasGrid(steps: 12).points(on: .stableDiffusion)
+    let rounded = try KarrasGrid(steps: 12, tellsRoundedTimes: true).points(on: .stableDiffusion)
+    #expect(exact.map(\.sigma) == rounded.map(\.sigma) && exact.map(\.alpha) == rounded.map(\.alpha))
+    #expect(rounded.map(\.timestep) == exact.map { $0.timestep.rounded(.toNearestOrEven) })
+    #expect(exact.count { $0.timestep != $0.timestep.rounded() } >= 10)
+  }
+
+  @Test func uniformGridsAreUniformInLambda() throws {
+    let lambdas = try UniformLambdaGrid(steps: 9).points(on: .stableDiffusion).map(\.lambda)
+    let step = (lambdas[9] - lambdas[0]) / 9
+    for (left, right) in zip(lambdas, lambdas.dropFirst()) { #expect(abs(right - left - step) < 1e-14) }
+    #expect(lambdas[0] == VariancePreserving.stableDiffusion.point(at: 999).lambda)
+  }
+
+  static let evaluations: [(name: String, order: Int?, perTwentySteps: Int)] = [
+    ("ddpm", nil, 20), ("ddim", 1, 20), ("dpm-solver-1", 1, 20), ("dpm-solver-2s", 2, 20), ("dpm-solver-3s", 3, 20),
+    ("dpm-solver-2m", 2, 20), ("dpm-solver-3m", 2, 20), ("dpm++2m", 2, 20), ("dpm++3m", 2, 20),
+    ("dpm++3m-consistent", 3, 20), ("dpm++2s", 2, 20), ("dpm++3s", 3, 20), ("euler", 1, 20), ("heun", 2, 39),
+    ("flow-euler", 1, 20), ("flow-midpoint", 2, 40), ("flow-heun", 2, 39),
+  ]
+
+  /// The last step of the Heun methods, to sigma 0, is Euler's.
+  @Test func ordersAndEvaluations() throws {
+    #expect(Self.evaluations.map(\.name) == SolverCatalogue.all.map(\.name))
+    for (name, order, evaluations) in Self.evaluations {
+      let entry = try SolverCatalogue.entry(named: name)
+      #expect(try entry.make(20).order == order, "\(name)")
+      #expect(try Self.plan(entry, .trailing, steps: 20).evaluationCount == evaluations, "\(name)")
+      #expect(try Self.plan(entry, .trailing, steps: 20).isStochastic == (name == "ddpm"))
+    }
+  }
+
+  @Test func registersDoNotGrowWithSteps() throws {
+    for entry in SolverCatalogue.all {
+      let counts = try [12, 900].map { try Self.plan(entry, .trailing, steps: $0).registerCount }
+      #expect(counts[0] == counts[1] && counts[1] <= 7, "\(entry.name)")
+    }
+    let ddpm = try SolverCatalogue.entry(named: "ddpm")
+    #expect(try [2, 10, 1000].map { try Self.plan(ddpm, .leading, steps: $0).registerCount } == [3, 3, 3])
+  }
+
+  @Test func namesAreUniqueAndTheSolversOwn() throws {
+    let names = SolverCatalogue.all.flatMap { [$0.name] + $0.aliases }.map { $0.lowercased() }
+    #expect(Set(names).count == names.count)
+    for entry in SolverCatalogue.all {
+      #expect(try entry.make(20).name == entry.name)
+      for name in [entry.name.uppercased()] + entry.aliases {
+        #expect(try SolverCatalogue.entry(named: name).name == entry.name)
+      }
+    }
+    for spacing in GridSpacing.allCases { #expect(try GridSpacing(named: spacing.rawValue.uppercased()) == spacing) }
+  }
+
+  @Test(arguments: ["nope", "", "ddim "]) func unknownNamesListTheKnown(_ name: String) {
+    let solvers = SolverCatalogue.all.map(\.name)
+    let solverError = #expect(throws: SamplingError.unknownSolver(name, known: solvers)) {
+      try SolverCatalogue.entry(named: name)
+    }
+    #expect(solvers.allSatisfy { solverError?.description.contains($0) ?? false })
+    let grids = GridSpacing.allCases.map(\.rawValue)
+    let gridError = #expect(throws: SamplingError.unknownGrid(name, known: grids)) { try GridSpacing(named: name) }
+    #expect(grids.allSatisfy { gridError?.description.contains($0) ?? false })
+  }
+}
