@@ -97,10 +97,10 @@ extension DenseTensor where Scalar == Float {
   ) -> DenseTensor {
     precondition(shape.rank == 4 && shape[3] == weights.channels, "\(shape) into \(weights.channels) channels")
     let padding = geometry.padding
-    let outHeight =
-      (shape[1] * geometry.upsampling + padding.top + padding.bottom - weights.kernel.height) / geometry.stride + 1
-    let outWidth =
-      (shape[2] * geometry.upsampling + padding.left + padding.right - weights.kernel.width) / geometry.stride + 1
+    let spareHeight = shape[1] * geometry.upsampling + padding.top + padding.bottom - weights.kernel.height
+    let spareWidth = shape[2] * geometry.upsampling + padding.left + padding.right - weights.kernel.width
+    precondition(shape.count == 0 || min(spareHeight, spareWidth) >= 0, "\(shape) is smaller than the kernel")
+    let (outHeight, outWidth) = (spareHeight / geometry.stride + 1, spareWidth / geometry.stride + 1)
     let result = DenseTensor(uninitialized: [shape[0], outHeight, outWidth, weights.outputs])
     precondition(
       residual.map { $0.shape == result.shape } ?? true, "residual of \(residual!.shape) for \(result.shape)")

@@ -24,7 +24,8 @@ public struct SymmetricEigensystem: Sendable {
 
   /// - Parameter matrix: `[size, size]`, row-major; the upper triangle is read.
   public init(_ matrix: [Double], size: Int) throws(Failure) {
-    guard size > 0, matrix.count == size * size else { throw .notSquare(rows: size, elements: matrix.count) }
+    let (count, overflow) = size.multipliedReportingOverflow(by: size)
+    guard size > 0, !overflow, matrix.count == count else { throw .notSquare(rows: size, elements: matrix.count) }
     guard matrix.allSatisfy(\.isFinite) else { throw .notFinite }
     var vectors = matrix
     var values = Array(repeating: 0.0, count: size)
@@ -43,7 +44,8 @@ public struct SymmetricEigensystem: Sendable {
     for (value, vector) in zip(values, vectors) {
       let scale = max(value, 0).squareRoot()
       for row in 0..<size {
-        for column in 0..<size { root[row * size + column] += scale * vector[row] * vector[column] }
+        // In this order both triangles get the same bits.
+        for column in 0..<size { root[row * size + column] += scale * (vector[row] * vector[column]) }
       }
     }
     return root

@@ -1,211 +1,106 @@
-import CKernels
+import DenseTensors
 import Testing
 
-/// The instruction sets that this machine can run.
-let instructionSets: [String] = ["portable", "avx2", "avx512"].filter { (name: String) in fs_isa_select(name) }
-
-/// Runs `body` under an instruction set and goes back to the best one.
-func withInstructionSet<Result>(_ name: String, _ body: () throws -> Result) rethrows -> Result {
-  let best = instructionSets[instructionSets.count - 1]
-  precondition(fs_isa_select(name))
-  defer { _ = fs_isa_select(best) }
-  return try body()
-}
-
-/// All tests that choose an instruction set, which is the process's: one after another.
-@Suite("Kernels", .serialized)
-struct KernelTests {}
-
-/// One convolution with every option, in buffers that end at a guard page.
-struct ConvolutionProblem: Sendable, CustomTestStringConvertible {
-  var images = 2
-  var height = 5
-  var width = 7
-  var channels = 17
-  var outputs = 33
-  var kernel = 3
-  var stride = 1
-  var padding = 1
-  var upsampling = 1
-  var extraInput = 0
-  var hasAddends = true
-
-  var testDescription: String {
-    "\(images)x\(height)x\(width)x\(channels) to \(outputs), kernel \(kernel), stride \(stride), padding \(padding), "
-      + "upsampling \(upsampling), \(extraInput) more"
-  }
-
-  var outHeight: Int { (height * upsampling + 2 * padding - kernel) / stride + 1 }
-  var outWidth: Int { (width * upsampling + 2 * padding - kernel) / stride + 1 }
-  var rows: Int { images * outHeight * outWidth }
-  var inputStride: Int { channels + extraInput }
-  var taps: Int { kernel * kernel }
-
-  struct Data {
-    let input: [Float]
-    let weights: [Float]
-    let bias: [Float]
-    let imageBias: [Float]
-    let residual: [Float]
-  }
-
-  var data: Data {
-    var numbers = TestNumbers(seed: UInt64(channels * 1000 + outputs))
-    return Data(
-      // The last pixel's extra channels do not exist.
-      input: numbers.array(images * height * width * inputStride - extraInput),
-      weights: numbers.array(outputs * channels * taps), bias: numbers.array(outputs),
-      imageBias: numbers.array(images * outputs), residual: numbers.array(rows * outputs))
-  }
-
-  /// By the definition, in double precision.
-  func reference(_ data: Data) -> [Double] {
-    var result: [Double] = []
-    for row in 0..<rows {
-      let (image, y, x) = (row / outWidth / outHeight, row / outWidth % outHeight, row % outWidth)
-      for output in 0..<outputs {
-        var sum = 0.0
-        for ky in 0..<kernel {
-          for kx in 0..<kernel {
-            let (inY, inX) = (y * stride + ky - padding, x * stride + kx - padding)
-            guard (0..<height * upsampling).contains(inY), (0..<width * upsampling).contains(inX) else { continue }
-            let pixel = (image * height + inY / upsampling) * width + inX / upsampling
-            for channel in 0..<channels {
-              sum +=
-                Double(data.input[pixel * inputStride + channel])
-                * Double(data.weights[(output * channels + channel) * taps + ky * kernel + kx])
-            }
-          }
-        }
-        if hasAddends {
-          sum +=
-            Double(data.bias[output]) + Double(data.imageBias[image * outputs + output])
-            + Double(data.residual[row * outputs + output])
-        }
-        result.append(sum * 0.75)
-      }
-    }
-    return result
-  }
-
-  /// By the kernels; `run` gets the operation with packed or transformed weights.
-  func result(_ data: Data, isWinograd: Bool = false, run: (fs_convolution) -> Void) -> [Float] {
-    let input = GuardedBuffer(data.input)
-    let zeros = GuardedBuffer([Float](repeating: 0, count: channels))
-    let bias = GuardedBuffer(data.bias)
-    let imageBias = GuardedBuffer(data.imageBias)
-    let residual = GuardedBuffer(data.residual)
-    let output = GuardedBuffer([Float](repeating: .nan, count: rows * outputs))
-    let count =
-      isWinograd
-      ? fs_winograd_weight_count(Int64(outputs), Int64(channels))
-      : fs_packed_count(Int64(outputs), Int64(channels * taps))
-    let packed = GuardedBuffer([Float](repeating: .nan, count: Int(count)))
-    if isWinograd {
-      fs_winograd_transform_weights(packed.pointer, data.weights, Int64(outputs), Int64(channels))
-    } else {
-      for panel in 0..<(outputs + FS_PANEL - 1) / FS_PANEL {
-        fs_pack_weights(
-          packed.pointer, data.weights, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
-      }
-    }
-    var operation = fs_convolution()
-    operation.input = UnsafePointer(input.pointer)
-    operation.input_stride = Int64(inputStride)
-    (operation.height, operation.width, operation.channels) = (Int64(height), Int64(width), Int64(channels))
-    operation.upsampling = Int64(upsampling)
-    (operation.out_height, operation.out_width) = (Int64(outHeight), Int64(outWidth))
-    (operation.kernel_height, operation.kernel_width) = (Int64(kernel), Int64(kernel))
-    operation.stride = Int64(stride)
-    (operation.pad_top, operation.pad_left) = (Int64(padding), Int64(padding))
-    operation.zeros = UnsafePointer(zeros.pointer)
-    operation.weights = UnsafePointer(packed.pointer)
-    operation.outputs = Int64(outputs)
-    if hasAddends {
-      operation.bias = UnsafePointer(bias.pointer)
-      operation.image_bias = UnsafePointer(imageBias.pointer)
-      operation.residual = UnsafePointer(residual.pointer)
-    }
-    operation.scale = 0.75
-    operation.output = output.pointer
-    run(operation)
-    return output.values
-  }
-
-  /// The largest difference, relative to the largest value.
-  func error(of result: [Float], _ reference: [Double]) -> Double {
-    let scale = reference.map(abs).max() ?? 1
-    return (zip(result, reference).map { abs(Double($0) - $1) }.max() ?? .infinity) / scale
-  }
-}
-
+/// Both convolutions against their definition, and the bits of any part against those of the whole.
 extension KernelTests {
-  static let problems: [ConvolutionProblem] =
-    [1, 4, 15, 16, 17, 31, 32, 33, 47, 48, 49, 65].map { ConvolutionProblem(outputs: $0) }
-    + [1, 2, 3, 15, 16, 31, 48].map { ConvolutionProblem(channels: $0, outputs: 20) }
-    + [
-      ConvolutionProblem(images: 1, height: 1, width: 1),
-      ConvolutionProblem(images: 3, height: 1, width: 13, padding: 1),
-      ConvolutionProblem(kernel: 1, padding: 0), ConvolutionProblem(kernel: 1, padding: 0, extraInput: 5),
-      ConvolutionProblem(kernel: 1, stride: 2, padding: 0), ConvolutionProblem(kernel: 5, padding: 2),
-      ConvolutionProblem(kernel: 7, padding: 3), ConvolutionProblem(stride: 2), ConvolutionProblem(upsampling: 2),
-      ConvolutionProblem(images: 3, height: 8, width: 4, hasAddends: false), ConvolutionProblem(extraInput: 3),
-    ]
+  typealias Padding = ConvolutionGeometry.Padding
 
-  @Test(arguments: instructionSets, problems)
+  static let paddings = [
+    Padding(0), Padding(1), Padding(bottom: 1, right: 1), Padding(top: 2, bottom: 1, right: 3), Padding(3),
+  ]
+
+  /// Every combination of kernel, stride, upsampling and padding; the other options take turns.
+  static let geometries: [ConvolutionProblem] = [1, 3, 5, 7].flatMap { kernel in
+    [(1, 1), (1, 2), (2, 1), (2, 2)].flatMap { stride, upsampling in
+      paddings.enumerated().map { index, padding in
+        ConvolutionProblem(
+          images: 1 + index % 3, height: 7, width: 8, channels: 5, outputs: 19, kernel: (kernel, kernel),
+          stride: stride, padding: padding, upsampling: upsampling, extraInput: index % 2 * 3,
+          addends: .init(rawValue: (index + kernel) % 8))
+      }
+    }
+  }
+
+  static let widths: [ConvolutionProblem] =
+    [1, 4, 15, 16, 17, 31, 32, 33, 47, 48, 49, 50, 65].map { ConvolutionProblem(outputs: $0) }
+    + [1, 2, 3, 15, 16, 31, 48].map { ConvolutionProblem(channels: $0, outputs: 20) }
+    + [1, 2, 3, 15, 16, 17, 33].map {
+      ConvolutionProblem(channels: $0, outputs: $0, kernel: (1, 1), padding: .init(0), extraInput: 1)
+    }
+    + (0..<8).map { ConvolutionProblem(images: 3, outputs: 18, addends: .init(rawValue: $0), scale: -1.25) }
+
+  static let others = [
+    ConvolutionProblem(images: 1, height: 1, width: 1), ConvolutionProblem(images: 3, height: 1, width: 13),
+    // A linear layer; more rows than one chunk of tiles has; kernels that are not square.
+    ConvolutionProblem(images: 1, height: 1, width: 101, channels: 23, outputs: 70, kernel: (1, 1), padding: .init(0)),
+    ConvolutionProblem(images: 1, height: 11, width: 13, channels: 3, outputs: 97),
+    ConvolutionProblem(kernel: (1, 7), padding: .init(left: 3, right: 3)),
+    ConvolutionProblem(kernel: (5, 2), padding: .init(top: 4)),
+    // A pixelwise kernel that skips pixels, although there are as many outputs as inputs.
+    ConvolutionProblem(height: 1, width: 3, kernel: (1, 1), stride: 2, padding: .init(left: 1, right: 2)),
+  ]
+
+  @Test(arguments: instructionSets, geometries + widths + others)
   func convolution(_ set: String, _ problem: ConvolutionProblem) {
     withInstructionSet(set) {
-      let data = problem.data
-      let panels = (problem.outputs + FS_PANEL - 1) / FS_PANEL
-      let whole = problem.result(data) { operation in
-        withUnsafePointer(to: operation) { fs_convolve($0, 0, Int64(problem.rows), 0, Int64(panels)) }
-      }
-      // Sums of up to 833 products, each rounded once.
-      #expect(problem.error(of: whole, problem.reference(data)) < 1e-6)
-      // However the work is cut, the bits are the same: also those of an image alone.
-      for size in [1, 5, 12, 13] {
-        let pieces = problem.result(data) { operation in
-          withUnsafePointer(to: operation) { pointer in
-            for row in stride(from: 0, to: problem.rows, by: size) {
-              for panel in 0..<panels {
-                fs_convolve(pointer, Int64(row), Int64(min(row + size, problem.rows)), Int64(panel), Int64(panel + 1))
-              }
-            }
-          }
-        }
-        #expect(pieces == whole)
+      let whole = checkDefinitionAndCuts(problem, .direct, errorBound: 1)
+      // A piece writes its own rows and panels and nothing else.
+      let (rows, panels) = (problem.rows / 3..<(2 * problem.rows + 2) / 3, problem.panels / 2..<problem.panels)
+      let part = problem.result(problem.makeData(), .direct, pieces: [.init(units: rows, panels: panels)])
+      for (index, value) in part.enumerated() {
+        let isInside = rows.contains(index / problem.outputs) && panels.contains(index % problem.outputs / 32)
+        #expect(isInside ? value == whole[index] : value.isNaN, "element \(index)")
       }
     }
   }
 
-  @Test(
-    arguments: instructionSets,
-    [1, 4, 16, 17, 33, 48].map { ConvolutionProblem(height: 9, width: 6, channels: 20, outputs: $0) }
-      + [
-        ConvolutionProblem(height: 8, width: 8, channels: 48, outputs: 64), ConvolutionProblem(channels: 1, outputs: 1),
-        ConvolutionProblem(height: 1, width: 1, channels: 16, outputs: 16), ConvolutionProblem(upsampling: 2),
-        ConvolutionProblem(images: 3, height: 13, width: 3, channels: 15, outputs: 31, hasAddends: false),
-      ])
+  static let winogradProblems: [ConvolutionProblem] =
+    [1, 4, 16, 17, 32, 33, 48, 50].map { ConvolutionProblem(height: 9, width: 6, channels: 20, outputs: $0) }
+    + [1, 2, 3, 15, 16, 17, 33].map { ConvolutionProblem(height: 6, width: 9, channels: $0, outputs: 18) }
+    + paddings.flatMap { padding in
+      [1, 2].map { ConvolutionProblem(images: 3, height: 5, width: 6, padding: padding, upsampling: $0, extraInput: 3) }
+    }
+    + [
+      ConvolutionProblem(height: 8, width: 8, channels: 48, outputs: 64), ConvolutionProblem(channels: 1, outputs: 1),
+      ConvolutionProblem(height: 1, width: 1, channels: 16, outputs: 16),
+      ConvolutionProblem(images: 3, height: 13, width: 3, channels: 15, outputs: 31, addends: []),
+      ConvolutionProblem(addends: .imageBias, scale: -1.25),
+    ]
+
+  @Test(arguments: instructionSets, winogradProblems)
   func winograd(_ set: String, _ problem: ConvolutionProblem) {
     withInstructionSet(set) {
-      let data = problem.data
-      func result(size: Int?) -> [Float] {
-        problem.result(data, isWinograd: true) { operation in
-          withUnsafePointer(to: operation) { pointer in
-            let tiles = problem.images * Int(fs_winograd_tiles(pointer))
-            for tile in stride(from: 0, to: tiles, by: size ?? tiles) {
-              let end = min(tile + (size ?? tiles), tiles)
-              let scratch = GuardedBuffer(
-                [Float](repeating: .nan, count: Int(fs_winograd_scratch_count(pointer, Int64(end - tile)))))
-              fs_winograd(pointer, Int64(tile), Int64(end), scratch.pointer)
-            }
-          }
-        }
-      }
-      let whole = result(size: nil)
-      // The transforms multiply rounding errors by up to ten; measured on these problems, 4.4e-6 at most.
-      #expect(problem.error(of: whole, problem.reference(data)) < 1e-5)
-      for size in [1, 5, 12] { #expect(result(size: size) == whole) }
+      // The transforms add up terms of up to ten times the data and take them off again: measured, 3.9 at most.
+      _ = checkDefinitionAndCuts(problem, .winograd, errorBound: 6)
     }
+  }
+
+  /// Checks the result against the definition, and its bits against those of its parts; returns it.
+  private func checkDefinitionAndCuts(
+    _ problem: ConvolutionProblem, _ algorithm: ConvolutionProblem.Algorithm, errorBound: Double
+  ) -> [Float] {
+    let data = problem.makeData()
+    let whole = problem.result(data, algorithm)
+    let error = problem.error(of: whole, algorithm, problem.reference(data))
+    #expect(error < errorBound)
+    // However the work is cut, in tiles of 1 row or 12.
+    let (units, panels) = (problem.unitCount(algorithm), (0..<problem.panels).map { $0..<$0 + 1 })
+    for size in [1, 12] {
+      let ranges = stride(from: 0, to: units, by: size).map { $0..<min($0 + size, units) }
+      #expect(problem.result(data, algorithm, pieces: problem.pieces(algorithm, units: ranges, panels: panels)) == whole)
+    }
+    var numbers = TestNumbers(seed: UInt64(units))
+    for size in [5, 13, 40] {
+      let ranges = numbers.pieces(of: units, atMost: size)
+      let panels = numbers.pieces(of: problem.panels, atMost: 2)
+      #expect(problem.result(data, algorithm, pieces: problem.pieces(algorithm, units: ranges, panels: panels)) == whole)
+    }
+    // An image alone.
+    let size = problem.pixels * problem.outputs
+    for image in 0..<problem.images {
+      let (single, own) = problem.alone(image, of: data)
+      #expect(single.result(own, algorithm) == Array(whole[image * size..<(image + 1) * size]))
+    }
+    return whole
   }
 }

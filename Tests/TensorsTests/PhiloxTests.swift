@@ -1,8 +1,7 @@
-import RealModule
 import Tensors
 import Testing
 
-@Suite("Counter-based noise")
+@Suite("Philox")
 struct PhiloxTests {
   /// The known answers that are published with Random123 for philox4x32, 10 rounds.
   @Test(arguments: [
@@ -21,60 +20,21 @@ struct PhiloxTests {
   ])
   func knownAnswers(_ counter: SIMD4<UInt32>, _ key: SIMD2<UInt32>, _ words: SIMD4<UInt32>) {
     #expect(Philox(key: key).block(at: counter) == words)
+    // A seed is a key whose low word comes first.
+    #expect(Philox(seed: UInt64(key[1]) << 32 | UInt64(key[0])).block(at: counter) == words)
   }
 
-  static func values(_ field: NoiseField, count: Int = 40_000) -> [Double] {
-    var values: [Double] = []
-    field.forEach(count: count) {
-      #expect($0 == values.count); values.append($1)
+  /// Flipping one of the 128 counter and 64 key bits flips each output bit with probability one half.
+  @Test func everyBitCounts() {
+    func flips(_ counter: SIMD4<UInt32>, _ key: SIMD2<UInt32>) -> Int {
+      let words = Philox(key: key).block(at: counter) ^ Philox(key: SIMD2(3, 4)).block(at: SIMD4(5, 6, 7, 8))
+      return (0..<4).reduce(0) { $0 + words[$1].nonzeroBitCount }
     }
-    return values
-  }
-
-  @Test func anElementDoesNotDependOnTheCount() {
-    let field = NoiseField(seed: 11, image: 2, stream: 3)
-    let many = Self.values(field, count: 103)
-    for count in [0, 1, 2, 3, 4, 5, 102] { #expect(Self.values(field, count: count) == Array(many.prefix(count))) }
-  }
-
-  @Test func theDistributionIsNormal() {
-    let values = Self.values(NoiseField(seed: 5)).sorted()
-    let count = Double(values.count)
-    let mean = values.reduce(0, +) / count
-    let variance = values.reduce(0) { $0 + $1 * $1 } / count
-    // Four standard errors.
-    #expect(abs(mean) < 4 / count.squareRoot())
-    #expect(abs(variance - 1) < 4 * (2 / count).squareRoot())
-    // Kolmogorov's statistic exceeds 1.95 / √n once in a thousand.
-    let distance =
-      values.enumerated().map { index, value in
-        abs(0.5 * Double.erfc(-value / 2.0.squareRoot()) - (Double(index) + 0.5) / count)
-      }.max() ?? 1
-    #expect(distance < 1.95 / count.squareRoot())
-  }
-
-  @Test func seedsImagesAndStreamsAreIndependent() {
-    let fields = [
-      NoiseField(seed: 1), NoiseField(seed: 2), NoiseField(seed: 1 << 32), NoiseField(seed: 1, image: 1),
-      NoiseField(seed: 1, stream: 1), NoiseField(seed: 1).with(stream: 2),
-    ]
-    let all = fields.map { Self.values($0) }
-    for (index, first) in all.enumerated() {
-      for second in all.dropFirst(index + 1) {
-        let correlation = zip(first, second).reduce(0) { $0 + $1.0 * $1.1 } / Double(first.count)
-        #expect(abs(correlation) < 4.5 / Double(first.count).squareRoot())
-      }
+    for bit in 0..<192 {
+      var (counter, key) = (SIMD4<UInt32>(5, 6, 7, 8), SIMD2<UInt32>(3, 4))
+      if bit < 128 { counter[bit / 32] ^= 1 << (bit % 32) } else { key[bit / 32 - 4] ^= 1 << (bit % 32) }
+      // Of 128 coins, five standard deviations of √32.
+      #expect(abs(flips(counter, key) - 64) <= 28, "bit \(bit)")
     }
-  }
-
-  /// Box-Muller of the known words for counter and key 0, written out.
-  @Test func goldenValues() {
-    let words = [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8].map { (Double($0) + 0.5) / 4_294_967_296 }
-    let expected = [0, 2].flatMap { pair in
-      let radius = (-2 * Double.log(words[pair])).squareRoot()
-      let angle = 2 * Double.pi * words[pair + 1]
-      return [radius * .cos(angle), radius * .sin(angle)]
-    }
-    #expect(Self.values(NoiseField(seed: 0), count: 4) == expected)
   }
 }
