@@ -46,7 +46,7 @@ struct Workbench: Sendable {
       }
       let latents: [DenseTensor<Float>] = try await plan.run(
         fields: range.map { NoiseField(seed: Self.seed, image: UInt32($0)) }, shape: shape, guidance: guidance,
-        observe: { step in progress.update(Double(first) + Double(step.step * range.count) / Double(step.stepCount)) },
+        observe: { step in progress.update(Double(first) + Double(step.step * range.count) / Double(plan.stepCount)) },
         denoise: { pipeline.denoise($0, prompts: pairs) })
       if decoding { batch.pixels += try pipeline.decode(latents).map(\.pixels) }
       batch.seconds += (ContinuousClock.now - start) / .seconds(1)

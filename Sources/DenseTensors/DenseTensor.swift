@@ -103,14 +103,17 @@ extension DenseTensor: Tensor {
     var coefficients = combination.terms.map(\.coefficient)
     var inputs = combination.terms.map { UnsafePointer($0.operand.storage.elements.baseAddress!) }
     withExtendedLifetime(combination) {
-      guard let noise = combination.noise else {
+      guard !combination.noises.isEmpty else {
         Scalar.combine(coefficients, inputs, into: storage.elements)
         return
       }
-      withUnsafeTemporaryAllocation(of: Scalar.self, capacity: shape.count) { normals in
-        noise.field.forEach(count: shape.count) { normals[$0] = Scalar($1) }
-        coefficients.append(noise.coefficient)
-        inputs.append(UnsafePointer(normals.baseAddress!))
+      withUnsafeTemporaryAllocation(of: Scalar.self, capacity: combination.noises.count * shape.count) { normals in
+        for (index, noise) in combination.noises.enumerated() {
+          let first = index * shape.count
+          noise.field.forEach(count: shape.count) { normals[first + $0] = Scalar($1) }
+          coefficients.append(noise.coefficient)
+          inputs.append(UnsafePointer(normals.baseAddress! + first))
+        }
         Scalar.combine(coefficients, inputs, into: storage.elements)
       }
     }
@@ -125,9 +128,12 @@ extension DenseTensor: Tensor {
     }
   }
 
-  public func rootMeanSquare() -> Double {
-    guard shape.count > 0 else { return 0 }
-    let sum = storage.elements.reduce(0.0) { $0 + Double($1) * Double($1) }
-    return (sum / Double(shape.count)).squareRoot()
+  public func innerProduct(_ other: DenseTensor) -> Double {
+    precondition(shape == other.shape, "\(shape) and \(other.shape)")
+    return zip(storage.elements, other.storage.elements).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
   }
+
+  public func sum() -> Double { storage.elements.reduce(0.0) { $0 + Double($1) } }
+
+  public func magnitudeQuantile(_ q: Double) -> Double { quantile(q, of: storage.elements.map { abs(Double($0)) }) }
 }

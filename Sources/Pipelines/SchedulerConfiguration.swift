@@ -104,12 +104,12 @@ public struct SchedulerConfiguration: Sendable {
         solver: solver.name,
         reason: "it samples \(solver.family.rawValue) models, and this one's scheduler is \(className)")
     }
-    let chosen = spacing ?? (solver.hasFixedSpacing ? nil : self.spacing) ?? solver.spacing
+    let chosen = spacing ?? (solver.conventions.hasFixedSpacing ? nil : self.spacing) ?? solver.conventions.spacing
     let points = try chosen.points(
-      steps: steps, for: solver, on: path, offset: offset, end: end, finalNoise: finalNoise)
+      steps: steps, for: solver.conventions, on: path, offset: offset, end: end, finalNoise: finalNoise)
     return try SamplingPlan(
       solver.make(steps), at: points, prediction: prediction,
-      clippedTo: solver.clipsSamples ? clippingLimit : nil)
+      bound: solver.conventions.clipsSamples ? clippingLimit.map { .clip(limit: $0) } : nil)
   }
 
   /// The value, a sampling error becoming one about `key`.

@@ -95,7 +95,8 @@ public struct TextToImagePipeline: Sendable {
       let images = first..<min(first + batchSize, request.count)
       let latents = try await plan.run(
         fields: images.map { NoiseField(seed: request.seed, image: UInt32($0)) }, shape: shape,
-        initial: request.latents.map { latents in images.map { latents[outer: $0] } }, guidance: guidance,
+        start: request.latents.map { latents in .unitVariance(images.map { latents[outer: $0] }) } ?? .noise,
+        guidance: guidance,
         observe: { try observe(.step($0, images: images)) },
         denoise: { denoise($0, prompts: [prompts]) })
       try Task.checkCancellation()

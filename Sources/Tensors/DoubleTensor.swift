@@ -24,7 +24,7 @@ public struct DoubleTensor: Tensor, Hashable, Codable {
         sum[index] += term.coefficient * term.operand.values[index]
       }
     }
-    if let noise = combination.noise {
+    for noise in combination.noises {
       noise.field.forEach(count: sum.count) { sum[$0] += noise.coefficient * $1 }
     }
     values = sum
@@ -36,8 +36,12 @@ public struct DoubleTensor: Tensor, Hashable, Codable {
     }
   }
 
-  public func rootMeanSquare() -> Double {
-    guard !values.isEmpty else { return 0 }
-    return (values.reduce(0) { $0 + $1 * $1 } / Double(values.count)).squareRoot()
+  public func innerProduct(_ other: DoubleTensor) -> Double {
+    precondition(shape == other.shape, "\(shape) and \(other.shape)")
+    return zip(values, other.values).reduce(0) { $0 + $1.0 * $1.1 }
   }
+
+  public func sum() -> Double { values.reduce(0, +) }
+
+  public func magnitudeQuantile(_ q: Double) -> Double { quantile(q, of: values.map(abs)) }
 }

@@ -8,7 +8,7 @@ public protocol Tensor: Sendable {
   /// A tensor of zeros.
   init(zeros shape: Shape)
 
-  /// Becomes Σ cᵢ xᵢ + c z in one pass over memory; the old value counts only where it is one of the xᵢ.
+  /// Becomes Σ cᵢ xᵢ + Σ cⱼ zⱼ in one pass over memory; the old value counts only where it is one of the xᵢ.
   ///
   /// - Precondition: every xᵢ has this tensor's shape.
   mutating func assign(_ combination: LinearCombination<Self>)
@@ -16,46 +16,26 @@ public protocol Tensor: Sendable {
   /// Limits every element to `bounds`.
   mutating func clamp(to bounds: ClosedRange<Double>)
 
-  /// The square root of the mean of the squared elements; 0 for an empty tensor.
-  func rootMeanSquare() -> Double
-}
+  /// Σ xᵢ yᵢ, summed in double precision or better.
+  ///
+  /// - Precondition: the shapes are equal.
+  func innerProduct(_ other: Self) -> Double
 
-/// Σ cᵢ xᵢ + c z: the one primitive that carries all sampling.
-public struct LinearCombination<Operand: Sendable>: Sendable {
-  public struct Term: Sendable {
-    public var coefficient: Double
-    public var operand: Operand
+  /// Σ xᵢ, summed in double precision or better.
+  func sum() -> Double
 
-    public init(_ coefficient: Double, _ operand: Operand) {
-      self.coefficient = coefficient
-      self.operand = operand
-    }
-  }
-
-  public struct Noise: Sendable {
-    public var coefficient: Double
-    public var field: NoiseField
-
-    public init(_ coefficient: Double, _ field: NoiseField) {
-      self.coefficient = coefficient
-      self.field = field
-    }
-  }
-
-  public var terms: [Term]
-  public var noise: Noise?
-
-  public init(_ terms: [Term], noise: Noise? = nil) {
-    self.terms = terms
-    self.noise = noise
-  }
+  /// The magnitude below which the share `q` of the elements' magnitudes lies, interpolated linearly between the two
+  /// nearest of them; 0 for an empty tensor.
+  ///
+  /// - Precondition: q lies in 0...1.
+  func magnitudeQuantile(_ q: Double) -> Double
 }
 
 extension Tensor {
   /// Standard normal noise of the given shape.
   public init(noise field: NoiseField, shape: Shape) {
     self.init(zeros: shape)
-    assign(LinearCombination([], noise: .init(1, field)))
+    assign(LinearCombination([], noises: [.init(1, field)]))
   }
 
   /// The combination as a new tensor of the shape of its first term.
@@ -67,8 +47,38 @@ extension Tensor {
     return result
   }
 
+  /// The square root of the sum of the squared elements.
+  public func norm() -> Double { innerProduct(self).squareRoot() }
+
+  /// The square root of the mean of the squared elements; 0 for an empty tensor.
+  public func rootMeanSquare() -> Double {
+    shape.count == 0 ? 0 : (innerProduct(self) / Double(shape.count)).squareRoot()
+  }
+
+  /// The mean of the elements; 0 for an empty tensor.
+  public func mean() -> Double { shape.count == 0 ? 0 : sum() / Double(shape.count) }
+
+  /// The standard deviation of the elements, of a sample of them (divided by count - 1); 0 for fewer than two.
+  public func standardDeviation() -> Double {
+    guard shape.count > 1 else { return 0 }
+    let mean = mean()
+    let squares = innerProduct(self) - Double(shape.count) * mean * mean
+    return (max(squares, 0) / Double(shape.count - 1)).squareRoot()
+  }
+
   /// The root mean square of `self - other` relative to that of `other`.
   public func relativeError(to other: Self) -> Double {
     Self.combining((1, self), (-1, other)).rootMeanSquare() / other.rootMeanSquare()
   }
+}
+
+/// The `q` quantile of values in any order, interpolated linearly between the two nearest; 0 for none.
+public func quantile(_ q: Double, of values: [Double]) -> Double {
+  precondition((0...1).contains(q), "quantile \(q)")
+  guard !values.isEmpty else { return 0 }
+  let sorted = values.sorted()
+  let position = q * Double(sorted.count - 1)
+  let index = min(Int(position), sorted.count - 1)
+  let next = min(index + 1, sorted.count - 1)
+  return sorted[index] + (position - Double(index)) * (sorted[next] - sorted[index])
 }

@@ -84,7 +84,8 @@ extension KernelTests {
           fs_activate(&single, [value], 1, kind)
           let result = output.elements[index]
           #expect(result == single)
-          #expect(abs(Double(result) - Self.activation(kind, Double(value))) <= Self.activationError(kind, Double(value)))
+          #expect(
+            abs(Double(result) - Self.activation(kind, Double(value))) <= Self.activationError(kind, Double(value)))
         }
         fs_activate(input.pointer, input.pointer, Int64(count), kind)
         let (inPlace, expected) = (input.values, output.values)

@@ -54,7 +54,7 @@ struct ConformanceTests {
         let terms = Array(zip(coefficients, operands).prefix(count))
         var result: T = Self.sample(9, shape)
         result.assign(
-          .init(terms.map { .init($0.0, $0.1) }, noise: noise == 0 ? nil : .init(noise, field)))
+          .init(terms.map { .init($0.0, $0.1) }, noises: noise == 0 ? [] : [.init(noise, field)]))
         #expect(result.shape == shape)
         var normals: [Double] = []
         field.forEach(count: shape.count) { normals.append($1) }

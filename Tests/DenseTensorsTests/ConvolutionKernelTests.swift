@@ -87,13 +87,15 @@ extension KernelTests {
     let (units, panels) = (problem.unitCount(algorithm), (0..<problem.panels).map { $0..<$0 + 1 })
     for size in [1, 12] {
       let ranges = stride(from: 0, to: units, by: size).map { $0..<min($0 + size, units) }
-      #expect(problem.result(data, algorithm, pieces: problem.pieces(algorithm, units: ranges, panels: panels)) == whole)
+      #expect(
+        problem.result(data, algorithm, pieces: problem.pieces(algorithm, units: ranges, panels: panels)) == whole)
     }
     var numbers = TestNumbers(seed: UInt64(units))
     for size in [5, 13, 40] {
       let ranges = numbers.pieces(of: units, atMost: size)
       let panels = numbers.pieces(of: problem.panels, atMost: 2)
-      #expect(problem.result(data, algorithm, pieces: problem.pieces(algorithm, units: ranges, panels: panels)) == whole)
+      #expect(
+        problem.result(data, algorithm, pieces: problem.pieces(algorithm, units: ranges, panels: panels)) == whole)
     }
     // An image alone.
     let size = problem.pixels * problem.outputs

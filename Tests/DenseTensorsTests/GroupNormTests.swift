@@ -31,7 +31,8 @@ extension KernelTests {
           }
           let count = Double(members.count)
           let mean = members.reduce(0) { $0 + Double(elements[$1]) } / count
-          let variance = members.reduce(0) { $0 + (Double(elements[$1]) - mean) * (Double(elements[$1]) - mean) } / count
+          let variance =
+            members.reduce(0) { $0 + (Double(elements[$1]) - mean) * (Double(elements[$1]) - mean) } / count
           let total = variance + Double(Float(1e-5))
           // The variance is a difference of squares, summed in double precision.
           let varianceError = (mean * mean + variance) * (4 + count.squareRoot()) * 0x1p-53 / total

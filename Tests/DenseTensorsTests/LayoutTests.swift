@@ -10,7 +10,9 @@ struct LayoutTests {
     DenseTensor((0..<shape.count).map(Float.init), shape: shape)
   }
 
-  static let pictures: [Shape] = [[1, 1, 1, 1], [2, 3, 5, 7], [3, 4, 1, 9], [1, 17, 8, 8], [2, 1, 3, 3], [0, 3, 2, 2]]
+  static let pictures: [Shape] = [
+    [1, 1, 1, 1], [2, 3, 5, 7], [3, 4, 1, 9], [1, 17, 8, 8], [2, 1, 3, 3], [0, 3, 2, 2],
+  ]
 
   @Test(arguments: pictures) func channelsFirstAndLast(_ shape: Shape) {
     let first = Self.indices(shape)

@@ -51,13 +51,13 @@ struct SchedulerConfigurationTests {
   @Test func clippingIsForThoseWhoClip() throws {
     let json = #"{"_class_name": "DDPMScheduler", "clip_sample_range": 2}"#
     let configuration = try Self.configuration(json)
-    func limits(_ solver: String) throws -> [Double] {
+    func bounds(_ solver: String) throws -> [SampleBound] {
       try configuration.plan(SolverCatalogue.entry(named: solver), steps: 3).operations.compactMap { operation in
-        if case .combine(let combination) = operation { combination.limit } else { nil }
+        if case .combine(let combination) = operation { combination.bound } else { nil }
       }
     }
-    #expect(try limits("ddpm") == [2, 2, 2])
-    #expect(try limits("dpm++2m").isEmpty)
+    #expect(try bounds("ddpm") == Array(repeating: .clip(limit: 2), count: 3))
+    #expect(try bounds("dpm++2m").isEmpty)
   }
 
   @Test func flowMatching() throws {

@@ -28,7 +28,7 @@ struct DiffusersParityTests {
     let clips = example.config.clipSample ?? false
     let plan = try SamplingPlan(
       solver, at: points, prediction: example.prediction,
-      clippedTo: clips ? example.config.clipSampleRange ?? 1 : nil)
+      bound: clips ? .clip(limit: example.config.clipSampleRange ?? 1) : nil)
     let start = RecordedTensor(DoubleTensor(initial.map { $0 / plan.initialScale }))
     // diffusers' Euler and Heun keep x / alpha.
     let isScaled = ["EulerDiscreteScheduler", "HeunDiscreteScheduler"].contains(example.scheduler)
@@ -38,7 +38,7 @@ struct DiffusersParityTests {
     }
     let result = try await RecordedTensor.$noise.withValue(noise) {
       try await plan.run(
-        fields: [NoiseField(seed: 0)], shape: start.shape, initial: [start]
+        fields: [NoiseField(seed: 0)], shape: start.shape, start: .unitVariance([start])
       ) { requests in
         requests.map { request in
           record(request.state, request.time)

@@ -24,7 +24,7 @@ struct ExactProblem {
   static func error(of solver: some Solver, prediction: Prediction, at points: [TimePoint]) async throws -> Double {
     let plan = try SamplingPlan(solver, at: points, prediction: prediction)
     let result: DoubleTensor = try await plan.run(
-      fields: [NoiseField(seed: 0)], shape: start.shape, initial: [start]
+      fields: [NoiseField(seed: 0)], shape: start.shape, start: .unitVariance([start])
     ) { requests in
       requests.map { data.prediction(prediction, of: $0.state, at: $0.time) }
     }[0]
@@ -58,7 +58,7 @@ struct MixtureProblem {
     for steps in [coarse, 2 * coarse, 4 * coarse] {
       let plan = try SamplingPlan(solver, at: points(steps), prediction: prediction)
       results += try await plan.run(
-        fields: [NoiseField(seed: 0)], shape: [2], initial: [DoubleTensor([0.4, 0.7])]
+        fields: [NoiseField(seed: 0)], shape: [2], start: .unitVariance([DoubleTensor([0.4, 0.7])])
       ) { requests in
         requests.map { data.prediction(prediction, of: $0.state, at: $0.time) }
       }

@@ -16,11 +16,11 @@ struct GridParityTests {
     let path = try example.path()
     let finalNoise: GridEnd? = config.finalSigmasType == "sigma_min" ? .leastNoise : nil
     if config.useKarrasSigmas ?? false {
-      let isDPM = solver.division == .stepsAndEnd
+      let isDPM = solver.conventions.division == .stepsAndEnd
       return try KarrasGrid(steps: example.steps, tellsRoundedTimes: isDPM, end: finalNoise ?? .clean).points(on: path)
     }
     return try GridSpacing(named: config.timestepSpacing ?? "linspace").points(
-      steps: example.steps, for: solver, on: path, offset: config.stepsOffset ?? 0,
+      steps: example.steps, for: solver.conventions, on: path, offset: config.stepsOffset ?? 0,
       end: config.setAlphaToOne ?? true ? .clean : .leastNoise, finalNoise: finalNoise)
   }
 

@@ -68,14 +68,17 @@ struct RunTests {
   }
 
   @Test func guidanceEvaluatesOnlyWhatItNeeds() throws {
-    let point = VariancePreserving.stableDiffusion.point(at: 500)
+    let moment = GuidanceMoment(point: VariancePreserving.stableDiffusion.point(at: 500), evaluation: 0)
     for (scale, branches) in [
       (1.0, [GuidanceBranch.conditional]), (0, [.unconditional]), (7.5, [.unconditional, .conditional]),
     ] {
-      #expect(try ClassifierFreeGuidance(scale: scale).branches(at: point) == branches)
+      #expect(try ClassifierFreeGuidance(scale: scale).branches(at: moment) == branches)
     }
+    var memory = GuidanceMemory<DoubleTensor>()
     let guided = try ClassifierFreeGuidance(scale: 3).combine(
-      [DoubleTensor([1, 2]), DoubleTensor([2, 0])], at: point)
+      BranchOutputs(
+        [DoubleTensor([1, 2]), DoubleTensor([2, 0])], of: [.unconditional, .conditional],
+        state: DoubleTensor([0, 0])), at: moment, memory: &memory)
     #expect(guided == DoubleTensor([4, -4]))
     for scale in [-1, .nan, .infinity] {
       #expect(throws: SamplingError.self) { try ClassifierFreeGuidance(scale: scale) }
@@ -107,7 +110,8 @@ struct RunTests {
     for initial in [[], [DoubleTensor([1])], [right, right], [DoubleTensor([Double](repeating: 0, count: 12))]] {
       let error = await #expect(throws: SamplingError.self) {
         _ = try await plan.run(
-          fields: [NoiseField(seed: 1)], shape: Self.shape, initial: initial, denoise: Self.denoise(.epsilon))
+          fields: [NoiseField(seed: 1)], shape: Self.shape, start: .unitVariance(initial),
+          denoise: Self.denoise(.epsilon))
       }
       guard case .invalidOption = error else {
         Issue.record("\(String(describing: error))")
@@ -122,7 +126,7 @@ struct RunTests {
     let field = NoiseField(seed: 3, image: 2)
     let noise = DoubleTensor(noise: field, shape: Self.shape)
     let given = try await plan.run(
-      fields: [field], shape: Self.shape, initial: [noise], denoise: Self.denoise(.epsilon))
+      fields: [field], shape: Self.shape, start: .unitVariance([noise]), denoise: Self.denoise(.epsilon))
     let drawn = try await plan.run(
       fields: [field.with(stream: 9)], shape: Self.shape, denoise: Self.denoise(.epsilon))
     #expect(given == drawn)
@@ -162,7 +166,7 @@ struct RunTests {
   @Test func theLastStepIsThePrediction() async throws {
     let image = DoubleTensor((0..<12).map { Double($0) - 4 }, shape: Self.shape)
     let data = GaussianData(mean: image.values, variances: Array(repeating: 0, count: 12))
-    for entry in SolverCatalogue.all where entry.end != .leastNoise {
+    for entry in SolverCatalogue.all where entry.conventions.end != .leastNoise {
       let prediction: Prediction = entry.family == .flow ? .flow : .sample
       let path: any NoisePath = entry.family == .flow ? try RectifiedFlow() : VariancePreserving.stableDiffusion
       let plan = try SamplingPlan(entry.make(5), on: path, grid: TrailingGrid(steps: 5), prediction: prediction)

@@ -115,12 +115,14 @@ struct RecordedTensor: Tensor {
 
   mutating func assign(_ combination: LinearCombination<RecordedTensor>) {
     var terms = combination.terms.map { LinearCombination<DoubleTensor>.Term($0.coefficient, $0.operand.base) }
-    if let noise = combination.noise {
+    for noise in combination.noises {
       terms.append(.init(noise.coefficient, DoubleTensor(Self.noise[Int(noise.field.stream) - 1])))
     }
     base.assign(.init(terms))
   }
 
   mutating func clamp(to bounds: ClosedRange<Double>) { base.clamp(to: bounds) }
-  func rootMeanSquare() -> Double { base.rootMeanSquare() }
+  func innerProduct(_ other: RecordedTensor) -> Double { base.innerProduct(other.base) }
+  func sum() -> Double { base.sum() }
+  func magnitudeQuantile(_ q: Double) -> Double { base.magnitudeQuantile(q) }
 }

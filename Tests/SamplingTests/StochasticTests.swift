@@ -23,12 +23,15 @@ struct LinearForm: Tensor {
       sum.constant += term.coefficient * term.operand.constant
       sum.coefficients.merge(term.operand.coefficients.mapValues { term.coefficient * $0 }, uniquingKeysWith: +)
     }
-    if let noise = combination.noise { sum.coefficients[noise.field.stream, default: 0] += noise.coefficient }
+    for noise in combination.noises { sum.coefficients[noise.field.stream, default: 0] += noise.coefficient }
     self = sum
   }
 
   mutating func clamp(to bounds: ClosedRange<Double>) { Issue.record("a linear form cannot be clamped") }
-  func rootMeanSquare() -> Double { abs(constant) }
+  // Nothing that a plan needs.
+  func innerProduct(_ other: LinearForm) -> Double { constant * other.constant }
+  func sum() -> Double { constant }
+  func magnitudeQuantile(_ q: Double) -> Double { abs(constant) }
 
   var variance: Double { coefficients.values.reduce(0) { $0 + $1 * $1 } }
 }
@@ -55,7 +58,7 @@ struct StochasticTests {
     let points = points(steps: steps)
     var states: [LinearForm] = []
     _ = try await SamplingPlan(solver, at: points, prediction: .sample).run(
-      fields: [NoiseField(seed: 0)], shape: [], initial: [marginal(variance, at: points[0])],
+      fields: [NoiseField(seed: 0)], shape: [], start: .unitVariance([marginal(variance, at: points[0])]),
       observe: { states.append($0.states[0]) }
     ) { requests in
       requests.map { request in
@@ -149,7 +152,7 @@ struct StochasticTests {
     let plan = try SamplingPlan(DDPM(variance: .fixedLarge), at: [s, t], prediction: .sample)
     let ratio = s.alpha / t.alpha
     let noise = plan.operations.compactMap { operation -> Double? in
-      if case .combine(let combination) = operation { combination.noise?.coefficient } else { nil }
+      if case .combine(let combination) = operation { combination.noises.first?.coefficient } else { nil }
     }
     #expect(noise.count == 1)
     #expect(abs(noise[0] * noise[0] - (1 - ratio * ratio)) < 1e-15)
@@ -162,6 +165,6 @@ struct StochasticTests {
       Issue.record("the plan does not end with a step")
       return
     }
-    #expect(last.noise == nil && last.completedStep == 4)
+    #expect(last.noises.isEmpty && last.completedStep == 4)
   }
 }

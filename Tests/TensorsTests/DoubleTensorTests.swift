@@ -56,13 +56,13 @@ struct DoubleTensorTests {
     let (x, field) = (Self.integers(1), NoiseField(seed: 3, image: 1, stream: 2))
     let noise = DoubleTensor(noise: field, shape: x.shape)
     var sum = x
-    sum.assign(Combination([.init(2, sum)], noise: .init(0.5, field)))
+    sum.assign(Combination([.init(2, sum)], noises: [.init(0.5, field)]))
     #expect(sum == Self.combination([(2, x), (0.5, noise)]))
     var expected: [Double] = []
     field.forEach(count: 35) { expected.append($1) }
     #expect(noise.values == expected)
     // What is zero times noise is exactly nothing.
-    sum.assign(Combination([.init(1, x)], noise: .init(0, field)))
+    sum.assign(Combination([.init(1, x)], noises: [.init(0, field)]))
     #expect(sum == x)
   }
 

@@ -14,7 +14,7 @@ public enum GridSpacing: String, Hashable, Sendable, Codable, CaseIterable {
     self = spacing
   }
 
-  /// The times of this spacing for a solver, with diffusers' meaning for that solver.
+  /// The times of this spacing with diffusers' meaning for a solver of these conventions.
   ///
   /// - Parameters:
   ///   - offset: what `leading` adds to every timestep.
@@ -22,15 +22,15 @@ public enum GridSpacing: String, Hashable, Sendable, Codable, CaseIterable {
   ///   - finalNoise: where it ends for those that do not, if not where they are used to.
   /// - Throws: ``SamplingError`` where the path has no such times.
   public func points(
-    steps: Int, for solver: SolverEntry, on path: some NoisePath, offset: Int = 0, end: GridEnd = .clean,
+    steps: Int, for conventions: GridConventions, on path: some NoisePath, offset: Int = 0, end: GridEnd = .clean,
     finalNoise: GridEnd? = nil
   ) throws(SamplingError) -> [TimePoint] {
-    let end = solver.end.map { finalNoise ?? $0 } ?? end
+    let end = conventions.end.map { finalNoise ?? $0 } ?? end
     let grid: any Grid
     switch self {
-    case .leading: grid = LeadingGrid(steps: steps, offset: offset, division: solver.division, end: end)
+    case .leading: grid = LeadingGrid(steps: steps, offset: offset, division: conventions.division, end: end)
     case .linspace:
-      grid = LinspaceGrid(steps: steps, division: solver.division, rounds: solver.roundsTimes, end: end)
+      grid = LinspaceGrid(steps: steps, division: conventions.division, rounds: conventions.roundsTimes, end: end)
     case .trailing: grid = TrailingGrid(steps: steps, end: end)
     case .karras: grid = KarrasGrid(steps: steps, end: end)
     case .uniformLambda: grid = UniformLambdaGrid(steps: steps)

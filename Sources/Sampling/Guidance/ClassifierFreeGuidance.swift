@@ -16,7 +16,7 @@ public struct ClassifierFreeGuidance: Guidance, Hashable {
     self.scale = scale
   }
 
-  public func branches(at point: TimePoint) -> [GuidanceBranch] {
+  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] {
     switch scale {
     case 1: [.conditional]
     case 0: [.unconditional]
@@ -24,8 +24,13 @@ public struct ClassifierFreeGuidance: Guidance, Hashable {
     }
   }
 
-  public func combine<State: Tensor>(_ outputs: [State], at point: TimePoint) -> State {
-    guard outputs.count == 2 else { return outputs[0] }
-    return .combining((1 - scale, outputs[0]), (scale, outputs[1]))
+  public func combine<State: Tensor>(
+    _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>
+  ) -> State {
+    switch scale {
+    case 1: outputs[.conditional]
+    case 0: outputs[.unconditional]
+    default: .combining((1 - scale, outputs[.unconditional]), (scale, outputs[.conditional]))
+    }
   }
 }

@@ -1,28 +1,83 @@
 import Tensors
 
-/// Which condition a model is evaluated with.
-public enum GuidanceBranch: String, Hashable, Sendable, Codable {
-  /// The prompt.
-  case conditional
-  /// The negative prompt, empty unless the caller gives one.
-  case unconditional
-}
-
 /// How the outputs of a model under several conditions become one prediction.
 ///
-/// A guidance is a pure value. It says which branches it needs at which time, so that nobody evaluates one in vain.
+/// A guidance is a pure value. It says which branches it needs at which time, so that nobody evaluates one in vain;
+/// what it must remember between evaluations, it is handed for each image apart.
 public protocol Guidance: Sendable {
-  func branches(at point: TimePoint) -> [GuidanceBranch]
+  /// The form of prediction that ``combine(_:at:memory:)`` works in: outputs are converted to it, and the result back.
+  /// nil where the method is linear, and therefore the same in all forms.
+  var space: Prediction? { get }
 
-  /// The prediction made of one image's outputs, in the order of ``branches(at:)``.
-  func combine<State: Tensor>(_ outputs: [State], at point: TimePoint) -> State
+  func branches(at moment: GuidanceMoment) -> [GuidanceBranch]
+
+  /// The prediction made of one image's outputs for ``branches(at:)``.
+  func combine<State: Tensor>(
+    _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>
+  ) -> State
+}
+
+extension Guidance {
+  public var space: Prediction? { nil }
+}
+
+/// Where in its run an evaluation stands.
+public struct GuidanceMoment: Hashable, Sendable {
+  public let point: TimePoint
+  /// Evaluations of the image before this one.
+  public let evaluation: Int
+
+  public init(point: TimePoint, evaluation: Int) {
+    self.point = point
+    self.evaluation = evaluation
+  }
+}
+
+/// One image's outputs by branch.
+public struct BranchOutputs<State: Tensor>: Sendable {
+  /// What the model saw.
+  public let state: State
+  private let branches: [GuidanceBranch]
+  private let outputs: [State]
+
+  /// - Precondition: there are as many outputs as branches.
+  public init(_ outputs: [State], of branches: [GuidanceBranch], state: State) {
+    precondition(outputs.count == branches.count)
+    self.outputs = outputs
+    self.branches = branches
+    self.state = state
+  }
+
+  public func contains(_ branch: GuidanceBranch) -> Bool { branches.contains(branch) }
+
+  /// - Precondition: the guidance asked for the branch.
+  public subscript(branch: GuidanceBranch) -> State {
+    guard let index = branches.firstIndex(of: branch) else {
+      preconditionFailure("\(branch) is combined and was not evaluated")
+    }
+    return outputs[index]
+  }
+
+  /// Every output by a function of it.
+  func map(_ transform: (State) -> State) -> BranchOutputs {
+    BranchOutputs(outputs.map(transform), of: branches, state: state)
+  }
+}
+
+/// What a guidance keeps of one image from one evaluation to the next.
+public struct GuidanceMemory<State: Tensor>: Sendable {
+  public var tensors: [String: State] = [:]
+
+  public init() {}
 }
 
 /// The conditional prediction as it is.
 public struct Unguided: Guidance {
   public init() {}
 
-  public func branches(at point: TimePoint) -> [GuidanceBranch] { [.conditional] }
+  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { [.conditional] }
 
-  public func combine<State: Tensor>(_ outputs: [State], at point: TimePoint) -> State { outputs[0] }
+  public func combine<State: Tensor>(
+    _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>
+  ) -> State { outputs[.conditional] }
 }

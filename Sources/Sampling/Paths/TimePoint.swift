@@ -21,6 +21,9 @@ public struct TimePoint: Hashable, Sendable, Codable {
   /// sigma / alpha, the noise level of k-diffusion and EDM, called sigma there.
   public var noiseToSignal: Double { sigma / alpha }
 
+  /// That of the state where the data have variance 1: the root of alpha² + sigma².
+  public var standardDeviation: Double { (alpha * alpha + sigma * sigma).squareRoot() }
+
   /// No noise left: alpha 1, sigma 0.
   public var isClean: Bool { sigma == 0 }
 }

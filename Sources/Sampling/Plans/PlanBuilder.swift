@@ -4,24 +4,25 @@ public struct PlanBuilder {
 
   /// What the model was trained to return.
   public let prediction: Prediction
-  let limit: Double?
+  let bound: SampleBound?
   private(set) var operations: [SamplingPlan.Operation] = []
   /// Where the state lies now. Register 0 is the starting state.
   private(set) var state = 0
   private var registerCount = 1
   private var stepCount = 0
-  private var noiseCount: UInt32 = 0
+  private var draws: NoiseDraws
 
-  init(prediction: Prediction, limit: Double?) {
+  init(prediction: Prediction, bound: SampleBound?, correlation: NoiseCorrelation) {
     self.prediction = prediction
-    self.limit = limit
+    self.bound = bound
+    draws = NoiseDraws(correlation)
   }
 
   /// The model's output at one point, in the form it came.
   public struct ModelOutput: Sendable {
     let output: Int
     let input: Int
-    let point: TimePoint
+    public let point: TimePoint
   }
 
   /// Evaluates the model on the state, or on a stage of the step under way.
@@ -32,15 +33,30 @@ public struct PlanBuilder {
     return ModelOutput(output: output, input: input, point: point)
   }
 
+  /// Evaluates the model once, for the guided output and for the one that guidance starts from, the unconditional one.
+  /// Both are the same where there is no guidance.
+  public mutating func evaluateWithUnguided(
+    at point: TimePoint, of operand: Operand = .state
+  ) -> (guided: ModelOutput, unguided: ModelOutput) {
+    let input = register(of: operand)
+    let (output, unguided) = (newRegister(), newRegister())
+    operations.append(
+      .evaluate(.init(input: .init(input), point: point, output: .init(output), unguided: .init(unguided))))
+    return (
+      ModelOutput(output: output, input: input, point: point),
+      ModelOutput(output: unguided, input: input, point: point)
+    )
+  }
+
   /// Evaluates the model and converts its output.
   public mutating func evaluate(_ target: Prediction, at point: TimePoint, of operand: Operand = .state) -> Operand {
     let output = evaluate(at: point, of: operand)
     return convert(output, to: target)
   }
 
-  /// The model's output as another prediction; a clean image is clipped where the plan asks for it.
+  /// The model's output as another prediction; a clean image is kept in range where the plan asks for it.
   public mutating func convert(_ output: ModelOutput, to target: Prediction) -> Operand {
-    if target == prediction, limit == nil || target != .sample { return .register(output.output) }
+    if target == prediction, bound == nil || target != .sample { return .register(output.output) }
     let (state, raw) = prediction.coefficients(to: target, at: output.point)
     let terms: [SamplingPlan.Combination.Term] = [
       .init(coefficient: state, register: .init(output.input)), .init(coefficient: raw, register: .init(output.output)),
@@ -49,7 +65,7 @@ public struct PlanBuilder {
     operations.append(
       .combine(
         .init(
-          terms: terms.filter { $0.coefficient != 0 }, limit: target == .sample ? limit : nil, output: .init(register)))
+          terms: terms.filter { $0.coefficient != 0 }, bound: target == .sample ? bound : nil, output: .init(register)))
     )
     return .register(register)
   }
@@ -63,33 +79,63 @@ public struct PlanBuilder {
   public mutating func step(_ expression: PlanExpression) {
     stepCount += 1
     state = register(of: append(expression, completedStep: stepCount))
+    draws.forgetIntervals()
+  }
+
+  /// Makes `expression` the state without completing a step: for what is corrected, or taken anew, within one.
+  public mutating func move(_ expression: PlanExpression) {
+    state = register(of: append(expression, completedStep: nil))
   }
 
   /// The state as it is now, to be used after later steps have replaced it.
   public var currentState: Operand { .register(state) }
 
+  /// Has a run report the root mean square of `expression`, an estimate of the local error of the step that is
+  /// completed next: the difference between two results of different order.
+  public mutating func estimateError(_ expression: PlanExpression) {
+    let terms = sum(expression).terms
+    guard !terms.isEmpty else { return }
+    operations.append(.estimate(.init(terms: terms, step: stepCount + 1)))
+  }
+
   private mutating func append(_ expression: PlanExpression, completedStep: Int?) -> Operand {
-    var terms: [SamplingPlan.Combination.Term] = []
-    var noise: SamplingPlan.Combination.Noise?
-    for (operand, coefficient) in expression.coefficients where coefficient != 0 {
-      if operand == .noise {
-        noiseCount += 1
-        noise = .init(coefficient: coefficient, stream: noiseCount)
-      } else {
-        terms.append(.init(coefficient: coefficient, register: .init(register(of: operand))))
-      }
-    }
+    let (terms, noises) = sum(expression)
     let register = newRegister()
     operations.append(
-      .combine(.init(terms: terms, noise: noise, output: .init(register), completedStep: completedStep)))
+      .combine(.init(terms: terms, noises: noises, output: .init(register), completedStep: completedStep)))
     return .register(register)
+  }
+
+  private mutating func sum(
+    _ expression: PlanExpression
+  ) -> (terms: [SamplingPlan.Combination.Term], noises: [SamplingPlan.Combination.Noise]) {
+    var terms: [SamplingPlan.Combination.Term] = []
+    var noises: [SamplingPlan.Combination.Noise] = []
+    for (operand, coefficient) in expression.coefficients where coefficient != 0 {
+      let drawn: [SamplingPlan.Combination.Noise]
+      switch operand {
+      case .noise: drawn = [draws.fresh()]
+      case .increment(let from, let to): drawn = draws.increment(from: from, to: to)
+      case .state, .register:
+        terms.append(.init(coefficient: coefficient, register: .init(register(of: operand))))
+        continue
+      }
+      for draw in drawn {
+        if let index = noises.firstIndex(where: { $0.stream == draw.stream }) {
+          noises[index].coefficient += coefficient * draw.coefficient
+        } else {
+          noises.append(.init(coefficient: coefficient * draw.coefficient, stream: draw.stream))
+        }
+      }
+    }
+    return (terms, noises)
   }
 
   private func register(of operand: Operand) -> Int {
     switch operand {
     case .state: state
     case .register(let index): index
-    case .noise: preconditionFailure("a model is never evaluated on noise alone")
+    case .noise, .increment: preconditionFailure("a model is never evaluated on noise alone")
     }
   }
 

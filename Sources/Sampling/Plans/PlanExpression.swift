@@ -4,18 +4,29 @@ public struct PlanExpression: Sendable {
   public enum Operand: Hashable, Sendable {
     /// The state as it is now.
     case state
-    /// Fresh standard normal noise.
+    /// Fresh standard normal noise, a draw of its own wherever it is written.
     case noise
+    /// What the driving Brownian path adds between two values of lambda, scaled to variance 1.
+    case increment(from: Double, to: Double)
     /// A tensor of an earlier operation.
     case register(Int)
+
+    /// The noise of a reverse diffusion between two points, scaled to variance 1: increments over intervals that do
+    /// not overlap are independent, and those over parts of an interval add up to the whole's.
+    public static func noise(from s: TimePoint, to t: TimePoint) -> Operand {
+      .increment(from: s.lambda, to: t.lambda)
+    }
   }
 
-  var coefficients: [(operand: Operand, coefficient: Double)]
+  private(set) var coefficients: [(operand: Operand, coefficient: Double)]
+
+  /// The sum of nothing.
+  public static let zero = PlanExpression(coefficients: [])
 
   public static func + (left: PlanExpression, right: PlanExpression) -> PlanExpression {
     var sum = left
     for (operand, coefficient) in right.coefficients {
-      if let index = sum.coefficients.firstIndex(where: { $0.operand == operand }) {
+      if operand != .noise, let index = sum.coefficients.firstIndex(where: { $0.operand == operand }) {
         sum.coefficients[index].coefficient += coefficient
       } else {
         sum.coefficients.append((operand, coefficient))
@@ -31,6 +42,8 @@ public struct PlanExpression: Sendable {
   public static func * (factor: Double, expression: PlanExpression) -> PlanExpression {
     PlanExpression(coefficients: expression.coefficients.map { ($0.operand, factor * $0.coefficient) })
   }
+
+  public static func += (left: inout PlanExpression, right: PlanExpression) { left = left + right }
 }
 
 extension PlanExpression.Operand {

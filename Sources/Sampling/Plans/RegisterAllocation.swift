@@ -22,17 +22,20 @@ struct RegisterAllocation {
     var free: [Int] = []
     for (index, operation) in written.enumerated() {
       let inputs = operation.inputs
-      let target = operation.output.index
-      // A tensor nobody reads still needs a place to be written to.
-      let place = free.popLast() ?? count
-      count = max(count, place + 1)
-      assigned[target] = .init(place)
+      for target in operation.outputs {
+        // A tensor nobody reads still needs a place to be written to.
+        let place = free.popLast() ?? count
+        count = max(count, place + 1)
+        assigned[target.index] = .init(place)
+      }
       operations.append(operation.renamed { assigned[$0.index] ?? $0 })
       // In the order of the terms, not of a set, whose order differs between processes: equal plans compare equal.
       for register in inputs where lastUse[register.index] == index {
         if let dead = assigned[register.index], !free.contains(dead.index) { free.append(dead.index) }
       }
-      if lastUse[target] == nil { free.append(place) }
+      for target in operation.outputs where lastUse[target.index] == nil {
+        if let dead = assigned[target.index] { free.append(dead.index) }
+      }
     }
     output = assigned[result] ?? input
   }
@@ -43,13 +46,15 @@ extension SamplingPlan.Operation {
     switch self {
     case .evaluate(let evaluation): [evaluation.input]
     case .combine(let combination): combination.terms.map(\.register)
+    case .estimate(let estimate): estimate.terms.map(\.register)
     }
   }
 
-  var output: SamplingPlan.Register {
+  var outputs: [SamplingPlan.Register] {
     switch self {
-    case .evaluate(let evaluation): evaluation.output
-    case .combine(let combination): combination.output
+    case .evaluate(let evaluation): [evaluation.output] + [evaluation.unguided].compactMap(\.self)
+    case .combine(let combination): [combination.output]
+    case .estimate: []
     }
   }
 
@@ -58,6 +63,7 @@ extension SamplingPlan.Operation {
     case .evaluate(var evaluation):
       evaluation.input = name(evaluation.input)
       evaluation.output = name(evaluation.output)
+      evaluation.unguided = evaluation.unguided.map(name)
       return .evaluate(evaluation)
     case .combine(var combination):
       for index in combination.terms.indices {
@@ -65,6 +71,11 @@ extension SamplingPlan.Operation {
       }
       combination.output = name(combination.output)
       return .combine(combination)
+    case .estimate(var estimate):
+      for index in estimate.terms.indices {
+        estimate.terms[index].register = name(estimate.terms[index].register)
+      }
+      return .estimate(estimate)
     }
   }
 }

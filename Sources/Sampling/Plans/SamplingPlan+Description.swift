@@ -10,8 +10,10 @@ extension SamplingPlan: CustomStringConvertible {
     for operation in operations {
       switch operation {
       case .evaluate(let evaluation):
+        let outputs = ([evaluation.output] + [evaluation.unguided].compactMap(\.self)).map(\.description)
         rows.append(
-          Self.cells(of: evaluation.point, step: "") + ["\(evaluation.output) = model(\(evaluation.input))"])
+          Self.cells(of: evaluation.point, step: "")
+            + ["\(outputs.joined(separator: ", ")) = model(\(evaluation.input))"])
       case .combine(let combination):
         let text = "\(combination.output) = \(Self.sum(combination))"
         if let completed = combination.completedStep {
@@ -20,6 +22,8 @@ extension SamplingPlan: CustomStringConvertible {
         } else {
           rows.append(["", "", "", "", "", text])
         }
+      case .estimate(let estimate):
+        rows.append(["", "", "", "", "", "e\(estimate.step) = rms(\(Self.sum(estimate.terms)))"])
       }
     }
     rows.append(["", "", "", "", "", "result \(output)"])
@@ -31,16 +35,27 @@ extension SamplingPlan: CustomStringConvertible {
   }
 
   private static func sum(_ combination: Combination) -> String {
-    var parts = combination.terms.map { ($0.coefficient, "\($0.register)") }
-    if let noise = combination.noise { parts.append((noise.coefficient, "z\(noise.stream)")) }
+    let text = sum(combination.terms, combination.noises)
+    return switch combination.bound {
+    case .clip(let limit): "clip(\(text), ±\(number(limit)))"
+    case .threshold(let quantile, let maximum): "threshold(\(text), \(number(quantile)), \(number(maximum)))"
+    case nil: text
+    }
+  }
+
+  /// Independent draws are z1, z2 ..., the normals of a Brownian path b0, b1 ...
+  private static func sum(_ terms: [Combination.Term], _ noises: [Combination.Noise] = []) -> String {
+    let first = BrownianPath.firstStream
+    let parts =
+      terms.map { ($0.coefficient, "\($0.register)") }
+      + noises.map { ($0.coefficient, $0.stream < first ? "z\($0.stream)" : "b\($0.stream - first)") }
     guard !parts.isEmpty else { return "0" }
     var text = ""
     for (index, (coefficient, name)) in parts.enumerated() {
       let sign = coefficient < 0 ? (index == 0 ? "-" : " - ") : (index == 0 ? "" : " + ")
       text += "\(sign)\(number(abs(coefficient))) \(name)"
     }
-    guard let limit = combination.limit else { return text }
-    return "clip(\(text), ±\(number(limit)))"
+    return text
   }
 
   /// Six significant digits, without Foundation.

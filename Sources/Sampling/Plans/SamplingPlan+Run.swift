@@ -1,30 +1,5 @@
 import Tensors
 
-/// One evaluation that the executor asks of a model.
-public struct DenoiserRequest<State: Tensor>: Sendable {
-  /// The noisy image.
-  public let state: State
-  /// The time, of which models read the `timestep`.
-  public let time: TimePoint
-  /// Which image of the run it belongs to.
-  public let image: Int
-  /// Which condition it is to be evaluated with.
-  public let branch: GuidanceBranch
-}
-
-/// A run as it stands after a step.
-public struct SamplingProgress<State: Tensor>: Sendable {
-  /// Steps completed, from 1, and steps in all.
-  public let step: Int
-  public let stepCount: Int
-  /// The time just reached.
-  public let time: TimePoint
-  /// Model evaluations so far, over all images and branches.
-  public let evaluations: Int
-  /// The states of all images.
-  public let states: [State]
-}
-
 extension SamplingPlan {
   /// Samples one image per noise field.
   ///
@@ -34,74 +9,37 @@ extension SamplingPlan {
   /// - Parameters:
   ///   - fields: where each image's noise comes from; the streams given here are not used.
   ///   - shape: of one image, such as `[height, width, channels]`.
-  ///   - initial: states to start from in place of standard normal noise, one per image.
+  ///   - start: what to start from.
   ///   - guidance: how the model's branches are combined.
+  ///   - noise: what stands for the fields' noise.
   ///   - observe: called after every step.
   ///   - denoise: the model: one output per request, in order, of the request's shape.
   /// - Throws: `CancellationError`, ``SamplingError/wrongModelOutput(found:expected:)``, and what the model throws.
+  public nonisolated(nonsending) func sample<State: Tensor>(
+    fields: [NoiseField], shape: Shape, start: SamplingStart<State> = .noise, guidance: some Guidance = Unguided(),
+    noise: NoiseSource<State> = .field, observe: (SamplingProgress<State>) throws -> Void = { _ in },
+    denoise: ([DenoiserRequest<State>]) async throws -> [State]
+  ) async throws -> [SamplingResult<State>] {
+    let states = try startingStates(fields: fields, shape: shape, start: start, noise: noise, at: grid[0])
+    let runs = zip(states, fields).map { PlanRun(self, state: $0, field: $1, noise: noise) }
+    var loop = SamplingLoop(runs, guidance: guidance, prediction: prediction)
+    return try await loop.run(observe: observe, denoise: denoise)
+  }
+
+  /// The images alone of ``sample(fields:shape:start:guidance:noise:observe:denoise:)``.
   public nonisolated(nonsending) func run<State: Tensor>(
-    fields: [NoiseField], shape: Shape, initial: [State]? = nil, guidance: some Guidance = Unguided(),
-    observe: (SamplingProgress<State>) throws -> Void = { _ in },
+    fields: [NoiseField], shape: Shape, start: SamplingStart<State> = .noise, guidance: some Guidance = Unguided(),
+    noise: NoiseSource<State> = .field, observe: (SamplingProgress<State>) throws -> Void = { _ in },
     denoise: ([DenoiserRequest<State>]) async throws -> [State]
   ) async throws -> [State] {
-    guard !fields.isEmpty else { return [] }
-    if let initial {
-      guard initial.count == fields.count, initial.allSatisfy({ $0.shape == shape }) else {
-        throw SamplingError.invalidOption(
-          name: "the starting states", found: "\(initial.map(\.shape))",
-          expected: "\(fields.count) of \(shape)")
-      }
-    }
-    var images = fields.enumerated().map { index, field in
-      var state = State(zeros: shape)
-      if let initial {
-        state.assign(.init([.init(initialScale, initial[index])]))
-      } else {
-        state.assign(.init([], noise: .init(initialScale, field.with(stream: 0))))
-      }
-      return ImageRun(state: state, in: input, of: registerCount, field: field)
-    }
-    var evaluations = 0
-    for operation in operations {
-      switch operation {
-      case .evaluate(let evaluation):
-        try Task.checkCancellation()
-        let branches = guidance.branches(at: evaluation.point)
-        let requests = images.indices.flatMap { index in
-          branches.map {
-            DenoiserRequest(
-              state: images[index][evaluation.input], time: evaluation.point, image: index, branch: $0)
-          }
-        }
-        let outputs = try await denoise(requests)
-        guard outputs.count == requests.count, outputs.allSatisfy({ $0.shape == shape }) else {
-          throw SamplingError.wrongModelOutput(
-            found: "\(outputs.count) outputs of shapes \(Set(outputs.map(\.shape)))",
-            expected: "\(requests.count) of \(shape)")
-        }
-        evaluations += requests.count
-        for index in images.indices {
-          let own = outputs[index * branches.count..<(index + 1) * branches.count]
-          images[index][evaluation.output] = guidance.combine(Array(own), at: evaluation.point)
-        }
-      case .combine(let combination):
-        for index in images.indices {
-          images[index].apply(combination, shape: shape)
-        }
-        if let step = combination.completedStep {
-          try observe(
-            SamplingProgress(
-              step: step, stepCount: stepCount, time: grid[step], evaluations: evaluations,
-              states: images.map { $0[combination.output] }))
-        }
-      }
-    }
-    return images.map { $0[output] }
+    try await sample(
+      fields: fields, shape: shape, start: start, guidance: guidance, noise: noise, observe: observe, denoise: denoise
+    ).map(\.state)
   }
 
   /// Samples one image.
   ///
-  /// - Throws: as ``run(fields:shape:initial:guidance:observe:denoise:)``.
+  /// - Throws: as ``sample(fields:shape:start:guidance:noise:observe:denoise:)``.
   public nonisolated(nonsending) func run<State: Tensor>(
     seed: UInt64, shape: Shape, guidance: some Guidance = Unguided(),
     denoise: ([DenoiserRequest<State>]) async throws -> [State]
@@ -110,35 +48,31 @@ extension SamplingPlan {
   }
 }
 
-/// The registers of one image.
-private struct ImageRun<State: Tensor> {
-  private var registers: [State?]
-  private let field: NoiseField
-
-  init(state: State, in input: SamplingPlan.Register, of count: Int, field: NoiseField) {
-    registers = Array(repeating: nil, count: count)
-    registers[input.index] = state
-    self.field = field
+/// One state per field at `point`, where a run starts.
+///
+/// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` where the caller's tensors do not fit.
+func startingStates<State: Tensor>(
+  fields: [NoiseField], shape: Shape, start: SamplingStart<State>, noise: NoiseSource<State>, at point: TimePoint
+) throws(SamplingError) -> [State] {
+  if let tensors = start.tensors, tensors.count != fields.count || !tensors.allSatisfy({ $0.shape == shape }) {
+    throw .invalidOption(
+      name: "the starting states", found: "\(tensors.map(\.shape))", expected: "\(fields.count) of \(shape)")
   }
-
-  subscript(register: SamplingPlan.Register) -> State {
-    get {
-      guard let state = registers[register.index] else {
-        preconditionFailure("register \(register.index) is read before it is written")
+  return fields.enumerated().map { index, field in
+    func noised(_ terms: [LinearCombination<State>.Term], by coefficient: Double) -> State {
+      var state = State(zeros: shape)
+      if let draw = noise.draw {
+        state.assign(.init(terms + [.init(coefficient, draw(field, 0, shape))]))
+      } else {
+        state.assign(.init(terms, noises: [.init(coefficient, field.with(stream: 0))]))
       }
       return state
     }
-    set { registers[register.index] = newValue }
-  }
-
-  mutating func apply(_ combination: SamplingPlan.Combination, shape: Shape) {
-    // The register's last tensor is dead: taken out, its memory is this one's alone and can be written again.
-    var result = registers[combination.output.index].take() ?? State(zeros: shape)
-    result.assign(
-      LinearCombination(
-        combination.terms.map { .init($0.coefficient, self[$0.register]) },
-        noise: combination.noise.map { .init($0.coefficient, field.with(stream: $0.stream)) }))
-    if let limit = combination.limit { result.clamp(to: -limit...limit) }
-    registers[combination.output.index] = result
+    switch start {
+    case .noise: return noised([], by: point.standardDeviation)
+    case .unitVariance(let tensors): return .combining((point.standardDeviation, tensors[index]))
+    case .states(let tensors): return tensors[index]
+    case .images(let tensors): return noised([.init(point.alpha, tensors[index])], by: point.sigma)
+    }
   }
 }

@@ -2,16 +2,13 @@
 ///
 /// A plan is a value. It has no hidden state, can be printed as a table, compared, stored and run any number of times
 /// at once.
-public struct SamplingPlan: Hashable, Sendable, Codable {
+public struct SamplingPlan: Hashable, Sendable {
   /// The solver's name.
   public let solver: String
   /// What the model is expected to return.
   public let prediction: Prediction
   /// The times visited, noisiest first: one more than there are steps.
   public let grid: [TimePoint]
-  /// The state before the first operation is this times standard normal noise: the root of alpha² + sigma² at the
-  /// first point, right for data of unit variance.
-  public let initialScale: Double
   public let operations: [Operation]
   /// How many tensors a run holds at once.
   public let registerCount: Int
@@ -20,7 +17,7 @@ public struct SamplingPlan: Hashable, Sendable, Codable {
   public let output: Register
 
   /// A place for one tensor during a run.
-  public struct Register: Hashable, Sendable, Codable {
+  public struct Register: Hashable, Sendable {
     public let index: Int
 
     public init(_ index: Int) {
@@ -28,9 +25,10 @@ public struct SamplingPlan: Hashable, Sendable, Codable {
     }
   }
 
-  public enum Operation: Hashable, Sendable, Codable {
+  public enum Operation: Hashable, Sendable {
     case evaluate(Evaluation)
     case combine(Combination)
+    case estimate(Estimate)
   }
 
   /// output := model(input, at: point)
@@ -38,9 +36,11 @@ public struct SamplingPlan: Hashable, Sendable, Codable {
     public var input: Register
     public var point: TimePoint
     public var output: Register
+    /// Where the unconditional output goes, if the solver has a use for it.
+    public var unguided: Register?
   }
 
-  /// output := Σ coefficient × register + noise × z
+  /// output := bound(Σ coefficient × register + Σ coefficient × z)
   public struct Combination: Hashable, Sendable, Codable {
     public struct Term: Hashable, Sendable, Codable {
       public var coefficient: Double
@@ -48,20 +48,32 @@ public struct SamplingPlan: Hashable, Sendable, Codable {
     }
 
     public var terms: [Term]
-    /// Fresh standard normal noise, where the solver is stochastic.
-    public var noise: Noise?
-    /// Every element is limited to ± this, where a data prediction is to be clipped.
-    public var limit: Double?
+    /// Standard normal noise, where the solver is stochastic.
+    public var noises: [Noise] = []
+    /// How the sum is kept in range, where it is a prediction of the clean image.
+    public var bound: SampleBound?
     public var output: Register
     /// The number of steps, counted from 1, that are complete after this operation.
     public var completedStep: Int?
 
     public struct Noise: Hashable, Sendable, Codable {
       public var coefficient: Double
-      /// Stream of the noise field; 0 is the starting noise.
+      /// Stream of the noise field: 0 is the starting noise, 1, 2, 3 ... are independent draws, and those from 2^31 are
+      /// the normals of a Brownian path.
       public var stream: UInt32
     }
   }
+
+  /// error of the step := root mean square of Σ coefficient × register
+  public struct Estimate: Hashable, Sendable, Codable {
+    public var terms: [Combination.Term]
+    /// The step, counted from 1, whose local error this estimates.
+    public var step: Int
+  }
+
+  /// The state before the first operation is this times standard normal noise: the root of alpha² + sigma² at the
+  /// first point, right for data of unit variance.
+  public var initialScale: Double { grid[0].standardDeviation }
 
   /// The number of steps.
   public var stepCount: Int { grid.count - 1 }
@@ -73,39 +85,45 @@ public struct SamplingPlan: Hashable, Sendable, Codable {
 
   /// Whether the result depends on noise other than the starting noise.
   public var isStochastic: Bool {
-    operations.contains { if case .combine(let combination) = $0 { combination.noise != nil } else { false } }
+    operations.contains { if case .combine(let combination) = $0 { !combination.noises.isEmpty } else { false } }
   }
 
   /// Compiles `solver` on the times that `grid` visits of `path`, for a model that returns `prediction`.
   ///
-  /// - Parameter clippedTo: limits every prediction of the clean image to ± this before it is used; most latent
-  ///   models want none.
+  /// - Parameters:
+  ///   - bound: keeps every prediction of the clean image in range before it is used; most latent models want none.
+  ///   - noise: how the draws of a stochastic solver hang together.
   /// - Throws: `SamplingError` where the grid does not fit the path or the solver does not fit the grid.
   public init(
     _ solver: some Solver, on path: some NoisePath, grid: some Grid, prediction: Prediction = .epsilon,
-    clippedTo limit: Double? = nil
+    bound: SampleBound? = nil, noise: NoiseCorrelation = .independent
   ) throws(SamplingError) {
-    try self.init(solver, at: grid.points(on: path), prediction: prediction, clippedTo: limit)
+    try self.init(solver, at: grid.points(on: path), prediction: prediction, bound: bound, noise: noise)
   }
 
-  /// Compiles `solver` on the times given, noisiest first.
+  /// Compiles `solver` on the times given, noisiest first; a solver that inverts, on rising ones.
   ///
-  /// - Throws: `SamplingError` where the times are not a descending list of two or more, do not fit the solver, or give
+  /// - Throws: `SamplingError` where the times are not a monotone list of two or more, do not fit the solver, or give
   ///   a coefficient that is not finite.
   public init(
-    _ solver: some Solver, at points: [TimePoint], prediction: Prediction = .epsilon, clippedTo limit: Double? = nil
+    _ solver: some Solver, at points: [TimePoint], prediction: Prediction = .epsilon, bound: SampleBound? = nil,
+    noise: NoiseCorrelation = .independent
   ) throws(SamplingError) {
     let steps = try GridSteps(points)
-    if let limit, !(limit > 0 && limit.isFinite) {
-      throw .invalidOption(name: "the clipping limit", found: "\(limit)", expected: "a positive number")
+    guard steps.areRising == solver.isInversion else {
+      throw .incompatible(
+        solver: solver.name,
+        reason: "its grid must \(solver.isInversion ? "rise" : "fall") in noise level")
     }
-    var builder = PlanBuilder(prediction: prediction, limit: limit)
+    if let fault = bound?.fault {
+      throw .invalidOption(name: "the bound of the clean image", found: fault.found, expected: fault.expected)
+    }
+    var builder = PlanBuilder(prediction: prediction, bound: bound, correlation: noise)
     try solver.compile(steps, into: &builder)
     let schedule = RegisterAllocation(builder.operations, result: builder.state)
     self.solver = solver.name
     self.prediction = prediction
     self.grid = points
-    self.initialScale = (points[0].alpha * points[0].alpha + points[0].sigma * points[0].sigma).squareRoot()
     self.operations = schedule.operations
     self.registerCount = schedule.count
     self.input = schedule.input

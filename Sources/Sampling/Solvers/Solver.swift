@@ -5,8 +5,15 @@ public protocol Solver: Sendable {
   /// The field's name for it, such as `dpm++2m`.
   var name: String { get }
 
-  /// The order of convergence that theory claims; nil for a solver that is stochastic by nature.
+  /// The order of convergence on the probability-flow ODE that theory gives; nil for a solver that adds noise.
   var order: Int? { get }
+
+  /// The orders of convergence on the reverse SDE that theory gives; nil for a solver that adds no noise, or whose
+  /// noise follows no SDE.
+  var stochasticOrder: StochasticOrder? { get }
+
+  /// Whether it goes from images to noise: its grids rise.
+  var isInversion: Bool { get }
 
   /// Writes the operations for `steps` into `plan`.
   ///
@@ -14,7 +21,23 @@ public protocol Solver: Sendable {
   func compile(_ steps: GridSteps, into plan: inout PlanBuilder) throws(SamplingError)
 }
 
+/// How the error of a stochastic solver falls with the step.
+public struct StochasticOrder: Hashable, Sendable, Codable {
+  /// Of the distribution's error.
+  public var weak: Double
+  /// Of the error along a Brownian path.
+  public var strong: Double
+
+  public init(weak: Double, strong: Double) {
+    self.weak = weak
+    self.strong = strong
+  }
+}
+
 extension Solver {
+  public var stochasticOrder: StochasticOrder? { nil }
+  public var isInversion: Bool { false }
+
   /// Refuses points with nothing but noise, where ε and x₀ do not determine each other.
   func requireSignal(_ steps: GridSteps) throws(SamplingError) {
     if let point = steps.points.first(where: { $0.alpha == 0 }) {

@@ -17,7 +17,7 @@ struct FixedPoint: Tensor {
     for term in combination.terms {
       for index in sums.indices { sums[index] += term.coefficient * Double(term.operand.values[index]) }
     }
-    if let noise = combination.noise {
+    for noise in combination.noises {
       noise.field.forEach(count: sums.count) { sums[$0] += noise.coefficient * $1 * Double(Self.one) }
     }
     values = sums.map { Int($0.rounded()) }
@@ -28,10 +28,11 @@ struct FixedPoint: Tensor {
     values = values.map { min(max($0, low), high) }
   }
 
-  func rootMeanSquare() -> Double {
-    let sum = values.reduce(0.0) { $0 + Double($1) * Double($1) }
-    return (sum / Double(values.count)).squareRoot() / Double(Self.one)
-  }
+  private var numbers: [Double] { values.map { Double($0) / Double(Self.one) } }
+
+  func innerProduct(_ other: FixedPoint) -> Double { zip(numbers, other.numbers).reduce(0) { $0 + $1.0 * $1.1 } }
+  func sum() -> Double { numbers.reduce(0, +) }
+  func magnitudeQuantile(_ q: Double) -> Double { quantile(q, of: numbers.map(abs)) }
 }
 
 let plan = try SamplingPlan(DPMSolverMultistep(.sample, order: 2), on: .stableDiffusion, grid: KarrasGrid(steps: 20))

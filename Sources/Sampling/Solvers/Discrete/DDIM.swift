@@ -27,7 +27,16 @@ public struct DDIM: Solver {
       let epsilon = plan.convert(output, to: .epsilon)
       let fresh = eta * AncestralStep(from: s, to: t).deviation
       let kept = max(t.sigma * t.sigma - fresh * fresh, 0).squareRoot()
-      plan.step(t.alpha * sample + kept * epsilon + fresh * .noise)
+      plan.step(t.alpha * sample + kept * epsilon + fresh * .noise(from: s, to: t))
     }
   }
+}
+
+extension DDIM {
+  static let entries = [
+    SolverEntry(
+      "ddim", aliases: ["DDIMScheduler"], "deterministic, first order, 20 to 50 steps", paper: "arXiv:2010.02502",
+      conventions: .discrete.with { $0.end = nil }
+    ) { _ in DDIM() }
+  ]
 }

@@ -52,3 +52,22 @@ struct NoiseLevelStep {
     slope = t.alpha * (t.noiseToSignal - s.noiseToSignal)
   }
 }
+
+extension Euler {
+  static let entries = [
+    SolverEntry(
+      "euler", aliases: ["EulerDiscreteScheduler"], "Euler's method in sigma / alpha, first order",
+      paper: "arXiv:2206.00364", conventions: .noiseLevel
+    ) { _ in Euler() }
+  ]
+}
+
+extension Heun {
+  static let entries = [
+    SolverEntry(
+      "heun", aliases: ["HeunDiscreteScheduler"],
+      "Heun's method in sigma / alpha, second order, two evaluations a step", paper: "arXiv:2206.00364",
+      conventions: .noiseLevel.with { $0.clipsSamples = true }
+    ) { _ in Heun() }
+  ]
+}

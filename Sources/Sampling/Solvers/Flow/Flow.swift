@@ -61,9 +61,34 @@ public struct FlowHeun: Solver {
   }
 }
 
+extension FlowEuler {
+  static let entries = [
+    flowEntry(FlowEuler(), "Euler's method, first order, 4 to 20 steps", aliases: ["FlowMatchEulerDiscreteScheduler"])
+  ]
+}
+
+extension FlowMidpoint {
+  static let entries = [flowEntry(FlowMidpoint(), "midpoint method, second order, two evaluations a step")]
+}
+
+extension FlowHeun {
+  static let entries = [
+    flowEntry(
+      FlowHeun(), "Heun's method, second order, two evaluations a step", aliases: ["FlowMatchHeunDiscreteScheduler"])
+  ]
+}
+
+/// The entry of a solver for straight paths that has no options.
+func flowEntry(_ solver: some Solver, _ summary: String, aliases: [String] = []) -> SolverEntry {
+  SolverEntry(
+    solver.name, aliases: aliases, summary, paper: "arXiv:2209.03003, arXiv:2210.02747", family: .flow,
+    conventions: .flow
+  ) { _ in solver }
+}
+
 extension Solver {
   /// Refuses paths on which the flow velocity is not dx/dsigma.
-  fileprivate func requireStraightPath(_ steps: GridSteps) throws(SamplingError) {
+  func requireStraightPath(_ steps: GridSteps) throws(SamplingError) {
     if let point = steps.points.first(where: { abs($0.alpha + $0.sigma - 1) > 1e-9 }) {
       throw .incompatible(
         solver: name,

@@ -27,7 +27,7 @@ public struct DDPM: Solver {
       // The last image is the posterior's mean: noise added to it would stay.
       let deviation =
         t.isClean ? 0 : variance == .fixedSmall ? posterior.deviation : posterior.forwardVariance.squareRoot()
-      plan.step(posterior.sampleWeight * sample + posterior.stateWeight * .state + deviation * .noise)
+      plan.step(posterior.sampleWeight * sample + posterior.stateWeight * .state + deviation * .noise(from: s, to: t))
     }
   }
 }
@@ -50,4 +50,13 @@ struct AncestralStep {
     sampleWeight = t.alpha * forwardVariance / (s.sigma * s.sigma)
     stateWeight = ratio * noiseRatio
   }
+}
+
+extension DDPM {
+  static let entries = [
+    SolverEntry(
+      "ddpm", aliases: ["DDPMScheduler"], "ancestral sampling, stochastic, 1000 steps or fewer",
+      paper: "arXiv:2006.11239", conventions: .discrete
+    ) { _ in DDPM() }
+  ]
 }

@@ -89,3 +89,24 @@ public struct DPMSolverSinglestep: Solver {
     return spans
   }
 }
+
+extension DPMSolverSinglestep {
+  static let entries = [
+    entry(.epsilon, order: 1), entry(.epsilon, order: 2), entry(.epsilon, order: 3),
+    entry(.sample, order: 2, aliases: ["DPMSolverSinglestepScheduler"]), entry(.sample, order: 3),
+  ]
+
+  private static func entry(_ prediction: Prediction, order: Int, aliases: [String] = []) -> SolverEntry {
+    SolverEntry(
+      prediction == .sample ? "dpm++\(order)s" : order == 1 ? "dpm-solver-1" : "dpm-solver-\(order)s",
+      aliases: aliases, "singlestep, order \(order), N evaluations for N steps",
+      paper: prediction == .sample ? "arXiv:2211.01095" : "arXiv:2206.00927",
+      conventions: .multistep.with {
+        $0.hasFixedSpacing = true
+        $0.end = prediction == .sample ? .clean : .leastNoise
+      }
+    ) { _ throws(SamplingError) in
+      try DPMSolverSinglestep(prediction, order: order)
+    }
+  }
+}

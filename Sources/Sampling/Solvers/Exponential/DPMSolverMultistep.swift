@@ -98,3 +98,27 @@ func checkDPMOptions(_ prediction: Prediction, order: Int) throws(SamplingError)
       name: "the prediction of DPM-Solver", found: prediction.rawValue, expected: "sample (++) or epsilon")
   }
 }
+
+extension DPMSolverMultistep {
+  static let entries = [
+    entry(.epsilon, order: 2), entry(.epsilon, order: 3),
+    entry(.sample, order: 2, aliases: ["DPMSolverMultistepScheduler"]), entry(.sample, order: 3),
+    entry(.sample, order: 3, thirdOrder: .consistent),
+  ]
+
+  private static func entry(
+    _ prediction: Prediction, order: Int, aliases: [String] = [], thirdOrder: ThirdOrder = .published
+  ) -> SolverEntry {
+    let stem = prediction == .sample ? "dpm++\(order)m" : "dpm-solver-\(order)m"
+    let published = order == 3 && thirdOrder == .published
+    return SolverEntry(
+      stem + (thirdOrder == .consistent ? "-consistent" : ""), aliases: aliases,
+      "multistep, order \(order)\(published ? " by name and 2 by measurement" : ""), 10 to 20 steps",
+      paper: prediction == .sample ? "arXiv:2211.01095" : "arXiv:2206.00927",
+      conventions: .multistep.with { $0.end = prediction == .sample ? .clean : .leastNoise }
+    ) { steps throws(SamplingError) in
+      // diffusers lowers the final orders of short runs only.
+      try DPMSolverMultistep(prediction, order: order, thirdOrder: thirdOrder, lowersFinalOrder: steps < 15)
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import Tensors
+
+/// One evaluation that the executor asks of a model.
+public struct DenoiserRequest<State: Tensor>: Sendable {
+  /// The noisy image.
+  public let state: State
+  /// The time, of which models read the `timestep`.
+  public let time: TimePoint
+  /// Which image of the run it belongs to.
+  public let image: Int
+  /// Which condition it is to be evaluated with.
+  public let branch: GuidanceBranch
+}
+
+/// A run as it stands after a step.
+public struct SamplingProgress<State: Tensor>: Sendable {
+  /// Steps completed, from 1, and steps in all; of an adaptive run, the most that any image has completed, and the
+  /// number that is not known beforehand is nil.
+  public let step: Int
+  public let stepCount: Int?
+  /// The time just reached, by the noisiest of the images.
+  public let time: TimePoint
+  /// Model evaluations so far, over all images and branches.
+  public let evaluations: Int
+  /// The states of all images.
+  public let states: [State]
+}
+
+/// What a run starts from.
+public enum SamplingStart<State: Tensor>: Sendable {
+  /// Standard normal noise from each image's field, times the plan's initial scale.
+  case noise
+  /// Noise of unit variance that the caller made, one tensor per image, times the plan's initial scale.
+  case unitVariance([State])
+  /// States at the plan's first point as they are, one per image.
+  case states([State])
+  /// Clean images, each noised from its field to the plan's first point: alpha x₀ + sigma z. The strength of
+  /// image-to-image generation is the noise level of that point.
+  case images([State])
+
+  var tensors: [State]? {
+    switch self {
+    case .noise: nil
+    case .unitVariance(let tensors), .states(let tensors), .images(let tensors): tensors
+    }
+  }
+}
+
+/// An image and what it took.
+public struct SamplingResult<State: Tensor>: Sendable {
+  public let state: State
+  /// NFE: evaluations of the model for this image, every branch of guidance counting.
+  public let evaluations: Int
+  /// Estimates of the local errors of its steps, where the solver makes any.
+  public let stepErrors: [StepError]
+  /// Steps that an adaptive solver tried and took back; their evaluations are counted.
+  public let rejectedSteps: Int
+
+  /// The root mean square of a step's local error, as estimated from two results of different order.
+  public struct StepError: Hashable, Sendable {
+    /// The step, counted from 1.
+    public let step: Int
+    /// Where it ends.
+    public let point: TimePoint
+    public let error: Double
+  }
+
+  /// An estimate of how far the image is from the converged one, root mean square: the sum of the local errors, each
+  /// carried to the end by the flow of data of unit variance. nil where the solver makes no estimates.
+  public var errorEstimate: Double? {
+    guard let last = stepErrors.last else { return nil }
+    return stepErrors.reduce(0) { $0 + $1.error * last.point.standardDeviation / $1.point.standardDeviation }
+  }
+}

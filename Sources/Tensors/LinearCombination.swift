@@ -1,0 +1,31 @@
+/// Σ cᵢ xᵢ + Σ cⱼ zⱼ: the one primitive that carries all sampling.
+public struct LinearCombination<Operand: Sendable>: Sendable {
+  public struct Term: Sendable {
+    public var coefficient: Double
+    public var operand: Operand
+
+    public init(_ coefficient: Double, _ operand: Operand) {
+      self.coefficient = coefficient
+      self.operand = operand
+    }
+  }
+
+  /// Standard normal noise. An independent draw is one of these, an increment of a Brownian path the sum of several.
+  public struct Noise: Sendable {
+    public var coefficient: Double
+    public var field: NoiseField
+
+    public init(_ coefficient: Double, _ field: NoiseField) {
+      self.coefficient = coefficient
+      self.field = field
+    }
+  }
+
+  public var terms: [Term]
+  public var noises: [Noise]
+
+  public init(_ terms: [Term], noises: [Noise] = []) {
+    self.terms = terms
+    self.noises = noises
+  }
+}
