@@ -88,12 +88,18 @@ struct CatalogueTests {
     #expect(lambdas[0] == VariancePreserving.stableDiffusion.point(at: 999).lambda)
   }
 
-  static let evaluations: [(name: String, order: Int?, perTwentySteps: Int)] = [
-    ("ddpm", nil, 20), ("ddim", 1, 20), ("dpm-solver-1", 1, 20), ("dpm-solver-2s", 2, 20), ("dpm-solver-3s", 3, 20),
-    ("dpm-solver-2m", 2, 20), ("dpm-solver-3m", 2, 20), ("dpm++2m", 2, 20), ("dpm++3m", 2, 20),
-    ("dpm++3m-consistent", 3, 20), ("dpm++2s", 2, 20), ("dpm++3s", 3, 20), ("euler", 1, 20), ("heun", 2, 39),
-    ("flow-euler", 1, 20), ("flow-midpoint", 2, 40), ("flow-heun", 2, 39),
+  typealias Cost = (name: String, order: Int?, perTwentySteps: Int)
+
+  static let evaluations = discrete + exponential + noiseLevel + stochastic + flow
+  static let discrete: [Cost] = [("ddpm", nil, 20), ("ddim", 1, 20)]
+  static let exponential: [Cost] = [
+    ("dpm-solver-1", 1, 20), ("dpm-solver-2s", 2, 20), ("dpm-solver-3s", 3, 20), ("dpm-solver-2m", 2, 20),
+    ("dpm-solver-3m", 2, 20), ("dpm++2m", 2, 20), ("dpm++3m", 2, 20), ("dpm++3m-consistent", 3, 20),
+    ("dpm++2s", 2, 20), ("dpm++3s", 3, 20),
   ]
+  static let noiseLevel: [Cost] = [("euler", 1, 20), ("heun", 2, 39)]
+  static let stochastic: [Cost] = []
+  static let flow: [Cost] = [("flow-euler", 1, 20), ("flow-midpoint", 2, 40), ("flow-heun", 2, 39)]
 
   /// The last step of the Heun methods, to sigma 0, is Euler's.
   @Test func ordersAndEvaluations() throws {

@@ -1,10 +1,6 @@
-/// Every solver there is, by name. Each family lists its own, next to its code.
+/// Every solver there is, by name. Each folder lists its own.
 public enum SolverCatalogue {
-  public static let all: [SolverEntry] =
-    DDPM.entries + DDIM.entries
-    + DPMSolverSinglestep.entries + DPMSolverMultistep.entries
-    + Euler.entries + Heun.entries
-    + FlowEuler.entries + FlowMidpoint.entries + FlowHeun.entries
+  public static let all: [SolverEntry] = discrete + exponential + noiseLevel + stochastic + flow
 
   /// The entry called `name`, letters of either case.
   ///

@@ -1,0 +1,4 @@
+extension SolverCatalogue {
+  /// Solvers of the reverse SDE.
+  static let stochastic: [SolverEntry] = []
+}
