@@ -20,27 +20,13 @@ struct ExactProblem {
     }
   }
 
-  /// The distance of a run from the exact trajectory at the last point.
-  static func error(of solver: some Solver, prediction: Prediction, at points: [TimePoint]) async throws -> Double {
-    let plan = try SamplingPlan(solver, at: points, prediction: prediction)
-    let result: DoubleTensor = try await plan.run(
-      fields: [NoiseField(seed: 0)], shape: start.shape, start: .unitVariance([start])
-    ) { requests in
-      requests.map { data.prediction(prediction, of: $0.state, at: $0.time) }
-    }[0]
-    let scaled = DoubleTensor.combining((plan.initialScale, start))
-    return result.relativeError(to: data.trajectory(of: scaled, from: points[0], to: points[points.count - 1]))
-  }
-
   /// The order seen between `coarse` steps and four times as many.
   static func order(
     of solver: some Solver, prediction: Prediction, coarse: Int, _ points: (Int) -> [TimePoint]
   ) async throws -> Double {
-    let errors = (
-      try await error(of: solver, prediction: prediction, at: points(coarse)),
-      try await error(of: solver, prediction: prediction, at: points(4 * coarse))
-    )
-    return Double.log(errors.0 / errors.1) / Double.log(4)
+    try await Convergence.measured(
+      solver, prediction: prediction, on: data, from: start, coarse: coarse, points: points
+    ).order
   }
 }
 
@@ -54,18 +40,8 @@ struct MixtureProblem {
   static func order(
     of solver: some Solver, prediction: Prediction, coarse: Int, _ points: (Int) -> [TimePoint]
   ) async throws -> Double {
-    var results: [DoubleTensor] = []
-    for steps in [coarse, 2 * coarse, 4 * coarse] {
-      let plan = try SamplingPlan(solver, at: points(steps), prediction: prediction)
-      results += try await plan.run(
-        fields: [NoiseField(seed: 0)], shape: [2], start: .unitVariance([DoubleTensor([0.4, 0.7])])
-      ) { requests in
-        requests.map { data.prediction(prediction, of: $0.state, at: $0.time) }
-      }
-    }
-    let differences = zip(results, results.dropFirst()).map {
-      DoubleTensor.combining((1, $0), (-1, $1)).rootMeanSquare()
-    }
-    return .log(differences[0] / differences[1]) / .log(2)
+    try await Convergence.measured(
+      solver, prediction: prediction, on: data, from: DoubleTensor([0.4, 0.7]), coarse: coarse, points: points
+    ).order
   }
 }
