@@ -7,10 +7,26 @@ import Glyphs
 @main
 struct Bench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "bench", abstract: "Measures what every sampler costs and what it gives, on the bundled model.",
+    commandName: "bench", abstract: "Measures what every sampler costs and what it gives.",
+    discussion: "Every figure is measured in this run. A debug build rebuilds itself in release first.",
+    subcommands: [Standard.self, Accuracy.self], defaultSubcommand: Standard.self)
+}
+
+/// Runs `body` in a release build, and in a debug build makes one.
+func inRelease(_ body: () async throws -> Void) async throws {
+  #if DEBUG
+    try Relaunch.inRelease(arguments: Array(CommandLine.arguments.dropFirst()))
+  #else
+    try await body()
+  #endif
+}
+
+struct Standard: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "samplers", abstract: "Cost and quality of samplers and guidance on the bundled model (the default).",
     discussion: """
-      Every figure is measured in this run, on the prompts of Tools/train-glyphs/EVALUATION.md. Times are for pictures \
-      sampled \(Workbench.batchSize) at a time, from prompt to pixels. A debug build rebuilds itself in release first.
+      Uses the prompts of Tools/train-glyphs/EVALUATION.md. Times are for pictures sampled \(Workbench.batchSize) at a \
+      time, from prompt to pixels.
       """)
 
   @Option(help: "Images per row; the Fréchet distance needs 64 or more. DDPM takes an eighth of them.")
@@ -39,13 +55,7 @@ struct Bench: AsyncParsableCommand {
     }
   }
 
-  func run() async throws {
-    #if DEBUG
-      try Relaunch.inRelease(arguments: Array(CommandLine.arguments.dropFirst()))
-    #else
-      try await measure()
-    #endif
-  }
+  func run() async throws { try await inRelease(measure) }
 
   private func measure() async throws {
     func wants(_ section: Section) -> Bool { only == nil || only == section.rawValue }
@@ -65,6 +75,6 @@ struct Bench: AsyncParsableCommand {
     if wants(.cost) { report.cost = await CostTable(bench: bench).measure() }
     if wants(.generation) { report.generation = try await GenerationTable(bench: bench).measure() }
     if only == Section.kernels.rawValue { report.kernels = await KernelTable().measure() }
-    if let json { try report.write(to: URL(filePath: json)) }
+    if let json { try report.writeJSON(to: URL(filePath: json)) }
   }
 }

@@ -12,10 +12,14 @@ struct Report: Encodable {
   var cost: [CostTable.Result]?
   var generation: [GenerationTable.Result]?
   var kernels: [KernelTable.Result]?
+}
 
-  func write(to url: URL) throws {
+extension Encodable {
+  func writeJSON(to url: URL) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    encoder.nonConformingFloatEncodingStrategy = .convertToString(
+      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
     try encoder.encode(self).write(to: url, options: .atomic)
   }
 }

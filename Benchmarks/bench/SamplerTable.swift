@@ -84,7 +84,7 @@ struct SamplerTable {
         speedupOverDDPM: results.first { $0.name == "ddpm-1000" }.map { $0.millisecondsPerImage / milliseconds }
           ?? (row.name == "ddpm-1000" ? 1 : nil),
         trajectoryError: plan.isStochastic
-          ? nil : converged[solver.family].map { Self.rootMeanSquare(of: batch.latents, minus: $0) },
+          ? nil : converged[solver.family].map { rootMeanSquare(of: batch.latents, minus: $0) },
         trajectoryImages: trajectoryImages, scores: try bench.scores(of: batch, prompts: prompts))
       results.append(result)
       table.printRow([
@@ -112,15 +112,5 @@ struct SamplerTable {
       bench.prompts.prefix(trajectoryImages).map(\.text), scale: Self.scale, plan: plan, with: pipeline,
       decoding: false, progress: Progress("converged \(family.rawValue) trajectories", of: trajectoryImages)
     ).latents
-  }
-
-  private static func rootMeanSquare(
-    of latents: [DenseTensor<Float>], minus converged: [DenseTensor<Float>]
-  ) -> Double {
-    let squares = zip(latents, converged).map { pair in
-      let error = DenseTensor.combining((1, pair.0), (-1, pair.1)).rootMeanSquare()
-      return error * error
-    }
-    return (squares.reduce(0, +) / Double(squares.count)).squareRoot()
   }
 }

@@ -1,0 +1,60 @@
+import Fewstep
+
+/// Work and precision on a mixture of Gaussians in 16 dimensions, whose denoiser is exact: what is measured is the
+/// solver's own error.
+struct MixtureStudy {
+  static let dimension = 16
+  static let imageCount = 48
+  static let name = "exact mixture"
+
+  /// Six clusters, placed by the noise field: some apart, some overlapping.
+  static let data = GaussianMixtureData(
+    (0..<6).map { index in
+      let mean = DoubleTensor(noise: NoiseField(seed: 20, image: UInt32(index)), shape: [dimension])
+      return .init(weight: 1 + Double(index % 3), mean: mean.values, variance: 0.02 + 0.04 * Double(index))
+    })
+
+  let start = (0..<imageCount).map {
+    DoubleTensor(noise: NoiseField(seed: 21, image: UInt32($0)), shape: [dimension])
+  }
+
+  static func prediction(_ family: SolverEntry.Family) -> Prediction { family == .flow ? .flow : .epsilon }
+
+  /// The converged images of a family's path, from its noisiest point to sigma 0.
+  func converged(_ family: SolverEntry.Family) async throws -> [DoubleTensor] {
+    let plan: SamplingPlan
+    if family == .flow {
+      plan = try SamplingPlan(
+        SolverCatalogue.entry(named: "flow-heun").make(1000), on: RectifiedFlow(), grid: TrailingGrid(steps: 1000),
+        prediction: .flow)
+    } else {
+      plan = try SamplingPlan(
+        DPMSolverMultistep(.sample, order: 3, thirdOrder: .consistent), on: .stableDiffusion,
+        grid: KarrasGrid(steps: 1000), prediction: .epsilon)
+    }
+    return try await plan.solve(Self.data, from: start).map(\.state)
+  }
+
+  /// A solver on a grid; nil where the two do not fit.
+  func measure(
+    _ entry: SolverEntry, on spacing: GridSpacing, against converged: [DoubleTensor]
+  ) async throws -> WorkPrecision? {
+    func plan(_ steps: Int) throws -> SamplingPlan {
+      let path: any NoisePath = entry.family == .flow ? try RectifiedFlow() : VariancePreserving.stableDiffusion
+      let points = try spacing.points(steps: steps, for: entry.conventions, on: path)
+      return try SamplingPlan(entry.make(steps), at: points, prediction: Self.prediction(entry.family))
+    }
+    guard (try? plan(24)) != nil else { return nil }
+    var points: [WorkPrecision.Point] = []
+    for steps in try WorkPrecision.steps(of: entry, upTo: .max, plan: plan) {
+      guard let plan = try? plan(steps), !plan.isStochastic else { continue }
+      let images = try await plan.solve(Self.data, from: start).map(\.state)
+      points.append(
+        .init(
+          steps: steps, evaluations: plan.evaluationCount, error: rootMeanSquare(of: images, minus: converged)))
+    }
+    guard !points.isEmpty else { return nil }
+    return WorkPrecision(
+      problem: Self.name, solver: entry.name, grid: spacing.rawValue, family: entry.family, points: points)
+  }
+}
