@@ -10,16 +10,7 @@ public struct LinearCombination<Operand: Sendable>: Sendable {
     }
   }
 
-  /// Standard normal noise. An independent draw is one of these, an increment of a Brownian path the sum of several.
-  public struct Noise: Sendable {
-    public var coefficient: Double
-    public var field: NoiseField
-
-    public init(_ coefficient: Double, _ field: NoiseField) {
-      self.coefficient = coefficient
-      self.field = field
-    }
-  }
+  public typealias Noise = NoiseTerm
 
   public var terms: [Term]
   public var noises: [Noise]
@@ -27,5 +18,17 @@ public struct LinearCombination<Operand: Sendable>: Sendable {
   public init(_ terms: [Term], noises: [Noise] = []) {
     self.terms = terms
     self.noises = noises
+  }
+}
+
+/// A multiple of standard normal noise. An independent draw is one of these, an increment of a Brownian path the sum of
+/// several.
+public struct NoiseTerm: Sendable {
+  public var coefficient: Double
+  public var field: NoiseField
+
+  public init(_ coefficient: Double, _ field: NoiseField) {
+    self.coefficient = coefficient
+    self.field = field
   }
 }
