@@ -107,9 +107,13 @@ struct CatalogueTests {
     ("ipndm4", 1, 20), ("ipndm4-v", 2, 20), ("res-2m", 2, 20), ("res-3m", 3, 20), ("res-2s", 2, 20),
     ("res-3s", 3, 20), ("gradient-estimation", 1, 20),
   ]
-  static let noiseLevel: [Cost] = [("euler", 1, 20), ("heun", 2, 39)]
+  static let noiseLevel: [Cost] = [("euler", 1, 20), ("heun", 2, 39), ("dpm2", 2, 20)]
   static let stochastic: [Cost] = []
-  static let flow: [Cost] = [("flow-euler", 1, 20), ("flow-midpoint", 2, 40), ("flow-heun", 2, 39)]
+  static let flow: [Cost] = [
+    ("flow-euler", 1, 20), ("flow-midpoint", 2, 40), ("flow-heun", 2, 39), ("flow-ralston3", 3, 60),
+    // The last step of rk4 is Ralston's; Adams-Bashforth methods start with Runge-Kutta steps.
+    ("flow-rk4", 4, 79), ("flow-ab2", 2, 20), ("flow-ab3", 3, 21), ("flow-ab4", 4, 24),
+  ]
 
   /// The last step of the Heun methods, to sigma 0, is Euler's.
   @Test func ordersAndEvaluations() throws {

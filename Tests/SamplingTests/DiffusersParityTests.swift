@@ -151,7 +151,7 @@ struct DiffusersParityTests {
     let examples = try SchedulerCase.all("flow")
     #expect(examples.count == 6)
     for example in examples {
-      let solver: any Solver = example.scheduler.contains("Heun") ? FlowHeun() : FlowEuler()
+      let solver: any Solver = example.scheduler.contains("Heun") ? FlowRungeKutta(.heun) : FlowRungeKutta(.euler)
       let latents = try await Self.latents(solver, example, at: example.points, from: example.initial)
       Self.expectEqual(latents, example.double.latents, of: example)
     }

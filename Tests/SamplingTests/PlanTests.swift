@@ -22,7 +22,8 @@ struct PlanTests {
   }
 
   @Test func aPlanIsATable() throws {
-    let plan = try SamplingPlan(FlowHeun(), on: RectifiedFlow(), grid: TrailingGrid(steps: 2), prediction: .flow)
+    let plan = try SamplingPlan(
+      FlowRungeKutta(.heun), on: RectifiedFlow(), grid: TrailingGrid(steps: 2), prediction: .flow)
     #expect(
       plan.description == """
         flow-heun, 2 steps, 3 evaluations, flow prediction, 4 registers
@@ -31,6 +32,7 @@ struct PlanTests {
                   1000      0      1    -inf  r1 = model(r0)
                                               r2 = 1 r0 - 0.5 r1
                    500    0.5    0.5       0  r3 = model(r2)
+                                              e1 = rms(0.25 r1 - 0.25 r3)
            1       500    0.5    0.5       0  r2 = 1 r0 - 0.25 r1 - 0.25 r3
                    500    0.5    0.5       0  r3 = model(r2)
            2         0      1      0     inf  r1 = 1 r2 - 0.5 r3
@@ -106,8 +108,9 @@ struct PlanTests {
     let refused: [(any Solver, [TimePoint])] = [
       (try DPMSolverMultistep(.epsilon, order: 2), trailing), (try DPMSolverSinglestep(.epsilon, order: 2), trailing),
       (DDIM(), straight), (DDPM(), straight), (Euler(), straight), (Heun(), straight),
-      (try DPMSolverSinglestep(.sample, order: 2), straight), (FlowEuler(), trailing), (FlowMidpoint(), trailing),
-      (FlowHeun(), trailing), (try DEIS(order: 2), trailing), (try DEIS(order: 2), straight),
+      (try DPMSolverSinglestep(.sample, order: 2), straight), (FlowRungeKutta(.euler), trailing),
+      (FlowRungeKutta(.midpoint), trailing),
+      (FlowRungeKutta(.heun), trailing), (try DEIS(order: 2), trailing), (try DEIS(order: 2), straight),
     ]
     for (solver, points) in refused {
       let error = #expect(throws: SamplingError.self) { try SamplingPlan(solver, at: points, prediction: .sample) }
@@ -125,7 +128,7 @@ struct PlanTests {
       #expect(throws: SamplingError.self) { try SamplingPlan(solver, at: [noisy, noisy, middle, Self.path.clean]) }
     }
     #expect(throws: SamplingError.self) {
-      try SamplingPlan(FlowEuler(), on: RectifiedFlow(), grid: TrailingGrid(steps: 4), prediction: .epsilon)
+      try SamplingPlan(FlowRungeKutta(.euler), on: RectifiedFlow(), grid: TrailingGrid(steps: 4), prediction: .epsilon)
     }
     for limit in [0, -1, Double.nan, Double.infinity] {
       #expect(throws: SamplingError.self) { try SamplingPlan(DDIM(), at: [noisy, middle], bound: .clip(limit: limit)) }
@@ -182,7 +185,8 @@ struct PlanTests {
     ("\"operations\":[", "\"operations\":[],\"was\":["), ("\"register\":0", "\"register\":2"),
   ])
   func brokenPlansAreNotDecoded(_ sound: String, _ broken: String) throws {
-    let plan = try SamplingPlan(FlowEuler(), on: RectifiedFlow(), grid: TrailingGrid(steps: 2), prediction: .flow)
+    let plan = try SamplingPlan(
+      FlowRungeKutta(.euler), on: RectifiedFlow(), grid: TrailingGrid(steps: 2), prediction: .flow)
     let encoder = JSONEncoder()
     encoder.outputFormatting = .sortedKeys
     let json = try #require(String(data: encoder.encode(plan), encoding: .utf8))

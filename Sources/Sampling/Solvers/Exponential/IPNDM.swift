@@ -48,7 +48,8 @@ public struct IPNDM: MultistepSolver {
 
 extension IPNDM {
   static let entries = [
-    entry(.even, order: 4, aliases: ["ipndm", "IPNDMScheduler"]), entry(.uneven, order: 4, aliases: ["ipndm-v"]),
+    entry(.even, order: 4, aliases: ["ipndm", "IPNDMScheduler"]),
+    entry(.uneven, order: 4, aliases: ["ipndm-v", "lms", "LMSDiscreteScheduler"]),
   ]
 
   private static func entry(_ spacing: Spacing, order: Int, aliases: [String]) -> SolverEntry {

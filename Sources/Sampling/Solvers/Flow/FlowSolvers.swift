@@ -1,4 +1,4 @@
 extension SolverCatalogue {
   /// Classical solvers on the straight path of rectified flow.
-  static let flow: [SolverEntry] = FlowEuler.entries + FlowMidpoint.entries + FlowHeun.entries
+  static let flow: [SolverEntry] = FlowRungeKutta.entries + FlowAdamsBashforth.entries
 }
