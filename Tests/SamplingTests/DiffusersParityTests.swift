@@ -30,8 +30,8 @@ struct DiffusersParityTests {
       solver, at: points, prediction: example.prediction,
       bound: clips ? .clip(limit: example.config.clipSampleRange ?? 1) : nil)
     let start = RecordedTensor(DoubleTensor(initial.map { $0 / plan.initialScale }))
-    // diffusers' Euler and Heun keep x / alpha.
-    let isScaled = ["EulerDiscreteScheduler", "HeunDiscreteScheduler"].contains(example.scheduler)
+    // diffusers' solvers in the noise level keep x / alpha.
+    let isScaled = ["Euler", "Heun", "KDPM2", "LMS"].contains { example.scheduler == "\($0)DiscreteScheduler" }
     var states: [[Double]] = []
     func record(_ state: RecordedTensor, _ point: TimePoint) {
       states.append(state.base.values.map { isScaled ? $0 / point.alpha : $0 })
@@ -133,15 +133,20 @@ struct DiffusersParityTests {
     }
   }
 
+  static let noiseLevels: [(file: String, count: Int, solver: @Sendable (SchedulerCase) throws -> any Solver)] = [
+    ("euler", 14, { _ in Euler() }), ("heun", 7, { _ in Heun() }), ("kdpm2", 7, { _ in DPM2() }),
+    ("lms", 13, { try IPNDM(order: $0.step.order ?? 4, spacing: .uneven) }),
+  ]
+
   /// diffusers starts at `init_noise_sigma` in units of alpha; the plan's own start is of unit variance.
-  @Test(arguments: [("euler", 14, Euler() as any Solver), ("heun", 7, Heun())])
-  func noiseLevel(_ file: String, _ count: Int, _ solver: any Solver) async throws {
+  @Test(arguments: noiseLevels.indices) func noiseLevel(_ index: Int) async throws {
+    let (file, count, solver) = Self.noiseLevels[index]
     let examples = try SchedulerCase.all(file)
     #expect(examples.count == count)
     for example in examples {
       let points = example.points
       let latents = try await Self.latents(
-        solver, example, at: points,
+        solver(example), example, at: points,
         from: example.initial.map { points[0].alpha * example.double.initNoiseSigma * $0 })
       Self.expectEqual(latents, example.double.latents, of: example)
     }

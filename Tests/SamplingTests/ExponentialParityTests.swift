@@ -118,15 +118,20 @@ struct ExponentialParityTests {
     #expect(examples.count == 7)
   }
 
+  static let preconditioned: [(file: String, count: Int, solver: @Sendable (SchedulerCase) throws -> any Solver)] = [
+    ("edm_dpm_multistep", 17, { try $0.multistepDPMSolver() }), ("edm_euler", 6, { _ in Euler() }),
+  ]
+
   /// EDM's network sees the state scaled and gives part of x₀; the rest is the state's.
-  @Test func edmMultistepDPMSolver() async throws {
-    let examples = try SchedulerCase.all("edm_dpm_multistep")
+  @Test(arguments: preconditioned.indices) func edm(_ index: Int) async throws {
+    let (file, count, solver) = Self.preconditioned[index]
+    let examples = try SchedulerCase.all(file)
     var largest = 0.0
     for example in examples {
       let points = zip(example.double.sigmas ?? [], example.double.modelTimes + [0]).map {
         TimePoint(timestep: $1, alpha: 1, sigma: $0)
       }
-      let plan = try SamplingPlan(example.multistepDPMSolver(), at: points, prediction: .sample)
+      let plan = try SamplingPlan(solver(example), at: points, prediction: .sample)
       let data = example.config.sigmaData ?? 0.5
       var states: [[Double]] = []
       let start = DoubleTensor(example.initial.map { $0 * example.double.initNoiseSigma })
@@ -147,8 +152,8 @@ struct ExponentialParityTests {
       DiffusersParityTests.expectEqual(Array(latents), example.double.latents, of: example)
       largest = max(largest, Self.difference(Array(latents), example.double.latents))
     }
-    print("EDM DPM-Solver: largest difference \(largest)")
-    #expect(examples.count == 17)
+    print("\(file): largest difference \(largest)")
+    #expect(examples.count == count)
   }
 }
 

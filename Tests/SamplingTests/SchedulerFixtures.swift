@@ -29,6 +29,7 @@ struct SchedulerCase: Decodable, Sendable {
   }
 
   struct Arguments: Decodable, Sendable {
+    let order: Int?
     let eta: Double?
     let sigmas: [Double]?
   }
@@ -81,13 +82,18 @@ struct SchedulerCase: Decodable, Sendable {
   }
 
   /// The points that the recorded sigmas, noise relative to signal, and model times stand for. The Heun classes list
-  /// what they visit twice.
+  /// what they visit twice; KDPM2 does, and evaluates at the mean of each two in log sigma as well.
   var points: [TimePoint] {
     func distinct(_ values: [Double]) -> [Double] {
       values.enumerated().filter { $0 == 0 || values[$0 - 1] != $1 }.map(\.element)
     }
     let isHeun = scheduler.contains("Heun")
-    let sigmas = isHeun ? distinct(double.sigmas ?? []) : double.sigmas ?? []
+    var sigmas = double.sigmas ?? []
+    if isHeun { sigmas = distinct(sigmas) }
+    if scheduler == "KDPM2DiscreteScheduler" {
+      let visited = distinct(sigmas)
+      sigmas = zip(visited, visited.dropFirst()).flatMap { $1 > 0 ? [$0, ($0 * $1).squareRoot()] : [$0, $1] }
+    }
     let times = isHeun ? distinct(double.modelTimes) : double.modelTimes
     return zip(sigmas, times + [0]).map { sigma, time in
       if prediction == .flow { return TimePoint(timestep: time, alpha: 1 - sigma, sigma: sigma) }

@@ -36,4 +36,44 @@ def heun():
 
 
 
-FAMILIES = [euler, heun]
+def kdpm2():
+    def run(name, steps, **config):
+        config = STABLE_DIFFUSION | dict(steps_offset=1) | config
+        return case(f"kdpm2-{name}", diffusers.KDPM2DiscreteScheduler, steps, **config)
+    for steps in (2, 7):
+        yield run(f"leading-{steps}", steps, **LEADING)
+    yield run("linspace-20", 20, **LINSPACE)
+    yield run("trailing-7", 7, **TRAILING)
+    yield run("karras-linspace-10", 10, **KARRAS, **LINSPACE)
+    yield run("velocity-7", 7, **VELOCITY, **LEADING)
+    yield run("linear-7", 7, **LINEAR, **LINSPACE)
+
+
+def lms():
+    def run(name, steps, step={}, **config):
+        config = STABLE_DIFFUSION | dict(steps_offset=1) | config
+        return case(f"lms-{name}", diffusers.LMSDiscreteScheduler, steps, step, **config)
+    for steps in (1, 2, 3, 10, 50):
+        yield run(f"linspace-{steps}", steps, **LINSPACE)
+    for order in (1, 2, 3):
+        yield run(f"order-{order}-10", 10, dict(order=order), **LINSPACE)
+    yield run("leading-10", 10, **LEADING)
+    yield run("trailing-7", 7, **TRAILING)
+    yield run("karras-linspace-10", 10, **KARRAS, **LINSPACE)
+    yield run("sample-7", 7, **SAMPLE, **LEADING)
+    yield run("velocity-7", 7, **VELOCITY, **LEADING)
+    yield run("linear-10", 10, **LINEAR, **LINSPACE)
+
+
+def edm_euler():
+    """Preconditioned: the model sees x / sqrt(sigma^2 + sigma_data^2) at time log(sigma) / 4."""
+    def run(name, steps, **config):
+        return case(f"edm-euler-{name}", diffusers.EDMEulerScheduler, steps, **config)
+    for steps in (1, 10, 30):
+        yield run(f"karras-{steps}", steps)
+    yield run("exponential-10", 10, sigma_schedule="exponential")
+    yield run("sigma-min-10", 10, final_sigmas_type="sigma_min")
+    yield run("velocity-10", 10, **VELOCITY)
+
+
+FAMILIES = [euler, heun, kdpm2, lms, edm_euler]

@@ -67,7 +67,7 @@ def case(name, kind, steps, step={}, sigmas=None, **config):
     given = {key: value for key, value in as_shipped.config.items() if not key.startswith("_")}
     shipped = trajectory(as_shipped, schedule, step)
     source = sys.modules[kind.__module__]
-    with patch.object(source, "torch", Widened(torch)), patch.object(source, "np", Widened(np)):
+    with patch.object(source, "torch", Widened(torch)), patch.object(source, "np", Widened(np), create=True):
         double = trajectory(kind(**config), schedule, step)
     difference = np.abs(np.array(shipped["latents"]) - np.array(double["latents"])).max()
     largest = np.abs(double["latents"]).max()
