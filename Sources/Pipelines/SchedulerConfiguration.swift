@@ -110,7 +110,7 @@ public struct SchedulerConfiguration: Sendable {
     let points = try chosen.points(
       steps: steps, for: solver.conventions, on: path, offset: offset, end: end, finalNoise: finalNoise)
     return try SamplingPlan(
-      solver.make(steps), at: points, prediction: prediction,
+      solver.make(steps), at: points, on: path, prediction: prediction,
       bound: solver.conventions.clipsSamples ? clippingLimit.map { .clip(limit: $0) } : nil)
   }
 

@@ -98,7 +98,9 @@ struct CatalogueTests {
   typealias Cost = (name: String, order: Int?, perTwentySteps: Int)
 
   static let evaluations = discrete + exponential + noiseLevel + stochastic + flow
-  static let discrete: [Cost] = [("ddpm", nil, 20), ("ddim", 1, 20)]
+  static let discrete: [Cost] = [
+    ("ddpm", nil, 20), ("ddim", 1, 20), ("pndm", 2, 21), ("pndm-prk", 2, 26), ("lcm", nil, 20), ("tcd", nil, 20),
+  ]
   static let exponential: [Cost] = [
     ("dpm-solver-1", 1, 20), ("dpm-solver-2s", 2, 20), ("dpm-solver-3s", 3, 20), ("dpm-solver-2m", 2, 20),
     ("dpm-solver-3m", 2, 20), ("dpm++2m", 2, 20), ("dpm++3m", 2, 20), ("dpm++3m-consistent", 3, 20),
@@ -110,6 +112,7 @@ struct CatalogueTests {
   static let noiseLevel: [Cost] = [("euler", 1, 20), ("heun", 2, 39), ("dpm2", 2, 20)]
   static let stochastic: [Cost] = []
   static let flow: [Cost] = [
+    ("flow-renoise", nil, 20),
     ("flow-euler", 1, 20), ("flow-midpoint", 2, 40), ("flow-heun", 2, 39), ("flow-ralston3", 3, 60),
     // The last step of rk4 is Ralston's; Adams-Bashforth methods start with Runge-Kutta steps.
     ("flow-rk4", 4, 79), ("flow-ab2", 2, 20), ("flow-ab3", 3, 21), ("flow-ab4", 4, 24),
@@ -122,7 +125,7 @@ struct CatalogueTests {
       let entry = try SolverCatalogue.entry(named: name)
       #expect(try entry.make(20).order == order, "\(name)")
       #expect(try Self.plan(entry, .trailing, steps: 20).evaluationCount == evaluations, "\(name)")
-      #expect(try Self.plan(entry, .trailing, steps: 20).isStochastic == (name == "ddpm"))
+      #expect(try Self.plan(entry, .trailing, steps: 20).isStochastic == (order == nil))
     }
   }
 

@@ -51,6 +51,25 @@ public struct GridSteps: Sequence, Sendable {
     return TimePoint(timestep: timestep, alpha: alpha, sigma: alpha * level)
   }
 
+  /// The point of a timestep on the noise path, or, where that is not known, between the grid's: the noise level is then
+  /// taken for linear in time.
+  func point(at timestep: Double) -> TimePoint {
+    if let path { return path.point(at: timestep) }
+    let steps = zip(points, points.dropFirst())
+    guard let (s, t) = steps.first(where: { $0.timestep >= timestep && $1.timestep <= timestep }) else {
+      return timestep > points[0].timestep ? points[0] : points[points.count - 1]
+    }
+    guard s.timestep > t.timestep else { return t }
+    let fraction = (s.timestep - timestep) / (s.timestep - t.timestep)
+    let level = s.noiseToSignal + fraction * (t.noiseToSignal - s.noiseToSignal)
+    return level == 0 ? t : point(lambda: -.log(level), from: s, to: t)
+  }
+
+  /// The steps between some of the points.
+  func part(_ range: ClosedRange<Int>) throws(SamplingError) -> GridSteps {
+    try GridSteps(Array(points[range]), on: path)
+  }
+
   public func makeIterator() -> some IteratorProtocol<(TimePoint, TimePoint)> {
     zip(points, points.dropFirst()).makeIterator()
   }

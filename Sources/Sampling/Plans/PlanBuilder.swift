@@ -11,6 +11,7 @@ public struct PlanBuilder {
   private var registerCount = 1
   private var stepCount = 0
   private var draws: NoiseDraws
+  private var completesSteps = true
 
   init(prediction: Prediction, bound: SampleBound?, correlation: NoiseCorrelation) {
     self.prediction = prediction
@@ -80,14 +81,24 @@ public struct PlanBuilder {
   /// - Parameter keepsNoise: whether the next step may begin where this one does, so that its noise has to contain this
   ///   one's.
   public mutating func step(_ expression: PlanExpression, keepsNoise: Bool = false) {
-    stepCount += 1
-    state = register(of: append(expression, completedStep: stepCount))
+    if completesSteps { stepCount += 1 }
+    state = register(of: append(expression, completedStep: completesSteps ? stepCount : nil))
     if !keepsNoise { draws.forgetIntervals() }
   }
 
   /// Makes `expression` the state without completing a step: for what is corrected, or taken anew, within one.
   public mutating func move(_ expression: PlanExpression) {
     state = register(of: append(expression, completedStep: nil))
+  }
+
+  /// Writes steps that complete none of the grid's: for a part of the way that is gone again.
+  public mutating func withinStep(
+    _ body: (inout PlanBuilder) throws(SamplingError) -> Void
+  ) throws(SamplingError) {
+    let outer = completesSteps
+    completesSteps = false
+    defer { completesSteps = outer }
+    try body(&self)
   }
 
   /// The state as it is now, to be used after later steps have replaced it.
@@ -97,7 +108,8 @@ public struct PlanBuilder {
   /// completed next: the difference between two results of different order.
   public mutating func estimateError(_ expression: PlanExpression) {
     let terms = sum(expression).terms
-    guard !terms.isEmpty else { return }
+    // What is gone again has no step of its own to estimate.
+    guard !terms.isEmpty, completesSteps else { return }
     operations.append(.estimate(.init(terms: terms, step: stepCount + 1)))
   }
 
