@@ -22,12 +22,12 @@ struct DiffusersParityTests {
 
   /// What the recorded runs call `latents`: every state but the first that the model sees, and the result.
   static func latents(
-    _ solver: some Solver, _ example: SchedulerCase, at points: [TimePoint], from initial: [Double],
-    noise: [[Double]] = []
+    _ solver: some Solver, _ example: SchedulerCase, at points: [TimePoint], on path: (any NoisePath)? = nil,
+    from initial: [Double], noise: [[Double]] = []
   ) async throws -> [[Double]] {
     let clips = example.config.clipSample ?? false
     let plan = try SamplingPlan(
-      solver, at: points, prediction: example.prediction,
+      solver, at: points, on: path, prediction: example.prediction,
       bound: clips ? .clip(limit: example.config.clipSampleRange ?? 1) : nil)
     let start = RecordedTensor(DoubleTensor(initial.map { $0 / plan.initialScale }))
     // diffusers' solvers in the noise level keep x / alpha.

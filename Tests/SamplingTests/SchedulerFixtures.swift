@@ -26,6 +26,9 @@ struct SchedulerCase: Decodable, Sendable {
     let disableCorrector: [Int]?
     let sigmaData: Double?
     let shift: Double?
+    let skipPrkSteps: Bool?
+    let originalInferenceSteps: Int?
+    let clipDenoised: Bool?
   }
 
   struct Arguments: Decodable, Sendable {

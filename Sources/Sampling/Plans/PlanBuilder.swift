@@ -24,6 +24,9 @@ public struct PlanBuilder {
     let output: Int
     let input: Int
     public let point: TimePoint
+
+    /// The output as it is.
+    public var operand: Operand { .register(output) }
   }
 
   /// Evaluates the model on the state, or on a stage of the step under way.
@@ -76,6 +79,11 @@ public struct PlanBuilder {
     append(expression, completedStep: nil)
   }
 
+  /// A clean image that is a sum, kept in range where the plan asks for it.
+  public mutating func boundedSample(_ expression: PlanExpression) -> Operand {
+    append(expression, bound: bound, completedStep: nil)
+  }
+
   /// Makes `expression` the state and completes a step.
   ///
   /// - Parameter keepsNoise: whether the next step may begin where this one does, so that its noise has to contain this
@@ -113,11 +121,15 @@ public struct PlanBuilder {
     operations.append(.estimate(.init(terms: terms, step: stepCount + 1)))
   }
 
-  private mutating func append(_ expression: PlanExpression, completedStep: Int?) -> Operand {
+  private mutating func append(
+    _ expression: PlanExpression, bound: SampleBound? = nil, completedStep: Int?
+  ) -> Operand {
     let (terms, noises) = sum(expression)
     let register = newRegister()
     operations.append(
-      .combine(.init(terms: terms, noises: noises, output: .init(register), completedStep: completedStep)))
+      .combine(
+        .init(
+          terms: terms, noises: noises, bound: bound, output: .init(register), completedStep: completedStep)))
     return .register(register)
   }
 

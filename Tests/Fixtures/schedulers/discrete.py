@@ -43,4 +43,72 @@ def ddpm():
 
 
 
-FAMILIES = [ddim, ddpm]
+def pndm():
+    """Not with v_prediction: the class then takes the mean of velocities at different times for one at its own."""
+    def run(name, steps, **config):
+        config = STABLE_DIFFUSION | dict(skip_prk_steps=True, steps_offset=1) | config
+        return case(f"pndm-{name}", diffusers.PNDMScheduler, steps, **config)
+    for steps in (2, 3, 10, 50):
+        yield run(f"leading-{steps}", steps)
+    yield run("alpha-one-10", 10, set_alpha_to_one=True)
+    yield run("trailing-20", 20, **TRAILING)
+    yield run("linear-10", 10, **LINEAR)
+    # Steps of an even number of timesteps: with odd ones the class steps to another middle than it evaluates at.
+    for steps in (4, 10, 20):
+        yield run(f"prk-{steps}", steps, skip_prk_steps=False, steps_offset=0)
+
+
+def lcm():
+    def run(name, steps, **config):
+        return case(f"lcm-{name}", diffusers.LCMScheduler, steps, **STABLE_DIFFUSION | config)
+    for steps in (1, 4, 8):
+        yield run(f"{steps}", steps)
+    yield run("velocity-4", 4, **VELOCITY)
+    yield run("sample-4", 4, **SAMPLE)
+    yield run("clip-4", 4, clip_sample=True)
+    yield run("original-20-3", 3, original_inference_steps=20)
+
+
+def tcd():
+    def run(name, steps, eta, **config):
+        return case(f"tcd-{name}", diffusers.TCDScheduler, steps, dict(eta=eta), **STABLE_DIFFUSION | config)
+    for steps in (1, 4, 8):
+        yield run(f"{steps}", steps, 0.3)
+    yield run("deterministic-4", 4, 0.0)
+    yield run("stochastic-4", 4, 1.0)
+    yield run("velocity-4", 4, 0.3, **VELOCITY)
+    yield run("sample-4", 4, 0.5, **SAMPLE)
+
+
+def consistency():
+    def run(name, steps, **config):
+        return case(f"consistency-{name}", diffusers.CMStochasticIterativeScheduler, steps, **config)
+    for steps in (1, 2, 5):
+        yield run(f"{steps}", steps)
+    yield run("unclipped-4", 4, clip_denoised=False)
+
+
+def ddim_inverse():
+    def run(name, steps, **config):
+        config = STABLE_DIFFUSION | dict(clip_sample=False, set_alpha_to_one=False, steps_offset=1) | config
+        return case(f"ddim-inverse-{name}", diffusers.DDIMInverseScheduler, steps, **config)
+    for steps in (5, 20):
+        yield run(f"leading-{steps}", steps)
+    yield run("alpha-one-10", 10, set_alpha_to_one=True)
+    yield run("velocity-10", 10, **VELOCITY)
+    yield run("sample-10", 10, **SAMPLE)
+
+
+def dpm_inverse():
+    def run(name, steps, **config):
+        config = STABLE_DIFFUSION | dict(steps_offset=1) | config
+        return case(f"dpm-inverse-{name}", diffusers.DPMSolverMultistepInverseScheduler, steps, **config)
+    for steps in (5, 20):
+        yield run(f"leading-{steps}", steps, **LEADING)
+    yield run("first-order-10", 10, solver_order=1, **LEADING)
+    yield run("third-order-10", 10, solver_order=3, **LEADING)
+    yield run("epsilon-10", 10, algorithm_type="dpmsolver", **LEADING)
+    yield run("velocity-linspace-10", 10, **VELOCITY, **LINSPACE)
+
+
+FAMILIES = [ddim, ddpm, pndm, lcm, tcd, consistency, ddim_inverse, dpm_inverse]

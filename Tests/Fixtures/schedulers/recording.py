@@ -50,8 +50,9 @@ def trajectory(scheduler, schedule, step):
         scaled = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
         output = model(scaled, t.double())
         times.append(t.item())
-        arguments = step | ({"variance_noise": noise(index)} if "eta" in step else {})
-        with patch("diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *shape, **options: noise(index)):
+        arguments = step | ({"variance_noise": noise(index)} if isinstance(scheduler, diffusers.DDIMScheduler) and "eta" in step else {})
+        source = sys.modules[type(scheduler).__module__]
+        with patch.object(source, "randn_tensor", lambda *shape, **options: noise(index), create=True):
             x = scheduler.step(output, t, x, **arguments).prev_sample
         latents.append(x[0].tolist())
     return {"timesteps": scheduler.timesteps.tolist(),
@@ -68,11 +69,14 @@ def case(name, kind, steps, step={}, sigmas=None, **config):
     shipped = trajectory(as_shipped, schedule, step)
     source = sys.modules[kind.__module__]
     with patch.object(source, "torch", Widened(torch)), patch.object(source, "np", Widened(np), create=True):
+        # What a class makes of integers alone is of the default type.
+        torch.set_default_dtype(torch.float64)
         double = trajectory(kind(**config), schedule, step)
+        torch.set_default_dtype(torch.float32)
     difference = np.abs(np.array(shipped["latents"]) - np.array(double["latents"])).max()
     largest = np.abs(double["latents"]).max()
     print(f"{name}: {len(shipped['latents'])} evaluations, up to {largest:.1f}, float32 moved it by {difference:.0e}")
-    stochastic = kind is diffusers.DDPMScheduler or "eta" in step
+    stochastic = kind.__name__ in ("DDPMScheduler", "LCMScheduler", "CMStochasticIterativeScheduler") or "eta" in step
     return {"name": name, "scheduler": kind.__name__,
             "config": {key: str(value) if value == -math.inf else value for key, value in given.items()},
             "prediction_type": given.get("prediction_type", "flow"), "steps": steps,

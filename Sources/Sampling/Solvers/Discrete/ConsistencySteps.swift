@@ -18,8 +18,13 @@ public struct ConsistencySteps: Solver, Hashable {
     for (s, t) in steps {
       let state = plan.currentState
       let (skip, out) = scaling.weights(at: s)
-      let guess = plan.evaluate(.sample, at: s)
-      let clean = skip * state + out * guess
+      let clean: PlanExpression
+      if case .karras = scaling {
+        // The network's output is no image: what is kept in range is the guess.
+        clean = 1 * plan.boundedSample(skip * state + out * plan.evaluate(at: s).operand)
+      } else {
+        clean = skip * state + out * plan.evaluate(.sample, at: s)
+      }
       plan.step(t.alpha * clean + scaling.noise(at: t) * .noise)
     }
   }
