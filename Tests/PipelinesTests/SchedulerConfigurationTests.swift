@@ -67,6 +67,31 @@ struct SchedulerConfigurationTests {
     #expect(plan.solver == "flow-euler" && plan.grid[0].sigma == 1 && plan.grid[2].isClean)
   }
 
+  /// An exponential solver whose configuration asks for flow sigmas samples a model of flow matching, and the others
+  /// that can do both are there for it too.
+  @Test func flowSigmas() throws {
+    let configuration = try Self.configuration(
+      """
+      {"_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": true, "prediction_type": "flow_prediction",
+       "flow_shift": 3.0}
+      """)
+    #expect(configuration.family == .flow && configuration.prediction == .flow)
+    #expect((configuration.path as? RectifiedFlow)?.shift == 3)
+    #expect(configuration.defaultSolver.name == "unipc2")
+    for name in ["unipc2", "dpm++2m", "flow-heun"] {
+      let plan = try configuration.plan(SolverCatalogue.entry(named: name), steps: 4)
+      #expect(plan.grid[0].sigma == 1 && plan.grid[4].isClean && plan.prediction == .flow, "\(name)")
+    }
+    // Models of either family refuse the other's own.
+    #expect(throws: SamplingError.self) {
+      try configuration.plan(SolverCatalogue.entry(named: "dpm-solver-2m"), steps: 4)
+    }
+    #expect(throws: SamplingError.self) {
+      try Self.configuration(Self.pndm).plan(SolverCatalogue.entry(named: "flow-heun"), steps: 4)
+    }
+    #expect(try Self.configuration(Self.pndm).plan(SolverCatalogue.entry(named: "unipc2"), steps: 4).stepCount == 4)
+  }
+
   @Test(arguments: [
     (#"{}"#, "_class_name"), (#"{"_class_name": "DDIMScheduler", "beta_schedule": "laplace"}"#, "beta_schedule"),
     (#"{"_class_name": "DDIMScheduler", "prediction_type": "trigflow"}"#, "prediction_type"),
@@ -77,6 +102,7 @@ struct SchedulerConfigurationTests {
     (#"{"_class_name": "DDIMScheduler", "num_train_timesteps": 1.5}"#, "num_train_timesteps"),
     (#"{"_class_name": "DDIMScheduler", "timestep_spacing": "even"}"#, "timestep_spacing"),
     (#"{"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": -1}"#, "shift"),
+    (#"{"_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": true}"#, "prediction_type"),
     (#"{"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": true}"#, "use_dynamic_shifting"),
   ])
   func unsupportedValuesNameTheirKey(_ json: String, _ key: String) {
