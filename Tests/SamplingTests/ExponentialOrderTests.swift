@@ -42,6 +42,7 @@ struct ExponentialOrderTests {
       }
       cases.append(Case(solver: try DEIS(order: 3, retakesSecondStep: true), graded: 3, even: 3))
       cases.append(Case(solver: try Corrected(DEIS(order: 3)), graded: 4, even: 3))
+      cases.append(Case(solver: try Corrected(IPNDM(order: 2, spacing: .uneven)), graded: 3, even: 3))
       cases.append(Case(solver: try RESMultistep(order: 2), graded: 2, even: 2))
       cases.append(Case(solver: try RESMultistep(order: 3), graded: 3, even: 3))
       return cases

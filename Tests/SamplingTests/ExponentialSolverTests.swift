@@ -58,4 +58,42 @@ struct ExponentialSolverTests {
       #expect(flow.evaluationCount == steps, "\(solver.name)")
     }
   }
+
+  /// UniPC is UniC after UniP, which goes by other names as well.
+  @Test func theCorrectorFollowsAnySolver() throws {
+    let points = try TrailingGrid(steps: 7).points(on: Self.path)
+    func coefficients(_ solver: some Solver) throws -> [Double] {
+      try SamplingPlan(solver, at: points).operations.flatMap { operation -> [Double] in
+        switch operation {
+        case .evaluate: []
+        case .combine(let combination): combination.terms.map(\.coefficient)
+        case .estimate(let estimate): estimate.terms.map(\.coefficient)
+        }
+      }
+    }
+    func expectEqual(_ left: [Double], _ right: [Double]) {
+      #expect(left.count == right.count && zip(left, right).allSatisfy { abs($0 - $1) < 1e-14 })
+    }
+    for order in [2, 3] {
+      try expectEqual(
+        coefficients(UniPC(order: order, form: .consistent, lowersFinalOrder: false)),
+        coefficients(Corrected(RESMultistep(order: order))))
+    }
+    try expectEqual(
+      coefficients(UniPC(order: 2, form: .published(.bh2))),
+      coefficients(Corrected(DPMSolverMultistep(.sample, order: 2), form: .published(.bh2))))
+    // Where no step is corrected nothing is left of it.
+    let base = try DPMSolverMultistep(.sample, order: 3)
+    try expectEqual(coefficients(base), coefficients(Corrected(base, uncorrected: Set(0..<7))))
+    #expect(throws: SamplingError.self) { try Corrected(Velocity()) }
+  }
+
+  /// A solver that remembers what has no corrector.
+  struct Velocity: MultistepSolver {
+    var name: String { "velocity" }
+    var order: Int? { 1 }
+    var prediction: Prediction { .velocity }
+    var stepOrder: Int { 1 }
+    func update(_ step: MultistepStep) -> PlanExpression { 1 * step.state }
+  }
 }

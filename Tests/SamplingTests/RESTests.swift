@@ -100,4 +100,19 @@ struct RESTests {
     }
     #expect(try StageGrid(TrailingGrid(steps: 2), fractions: [0.5]).points(on: RectifiedFlow()).count == 3)
   }
+
+  /// There is no third order with c₂ = 2/3, and next to it the weights grow without bound: a step there is of
+  /// second order, and what follows of third where it comes to lie better.
+  @Test(arguments: [0.6 + 1e-9, 2.0 / 3, 0.9]) func lateStagesKeepTheirWeightsSmall(_ c2: Double) async throws {
+    for endsInStage in [false, true] {
+      let solver = try RESSinglestep(order: 3, endsInStage: endsInStage)
+      let points = Self.staged(endsInStage ? [c2] : [c2, (1 + c2) / 2])
+      for case .combine(let combination) in try SamplingPlan(solver, at: points(6)).operations {
+        #expect(combination.terms.allSatisfy { abs($0.coefficient) < 10 })
+      }
+      let measured = try await MixtureProblem.order(of: solver, prediction: .epsilon, coarse: 256, points)
+      print("\(solver.name) at \(c2): order \(measured)")
+      #expect(measured > 1.85)
+    }
+  }
 }
