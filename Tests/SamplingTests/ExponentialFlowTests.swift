@@ -68,6 +68,23 @@ struct ExponentialFlowTests {
     }
   }
 
+  /// In ε a step from alpha 0 would divide by it; there it is the same as in x₀, and the later ones are its own.
+  @Test func noisePredictionStartsAtNothingButNoise() async throws {
+    let points = [Self.noise] + Self.inner
+    let first = try await Self.state(of: DPMSolverMultistep(.sample, order: 1), at: Array(points.prefix(2)))
+    let solvers: [any Solver] = [
+      try DEIS(order: 3), try DPMSolverMultistep(.epsilon, order: 2), try UniPC(.epsilon, order: 3),
+      try Corrected(DEIS(order: 2)),
+    ]
+    for solver in solvers {
+      let state = try await Self.state(of: solver, at: Array(points.prefix(2)))
+      #expect(state.relativeError(to: first) < 1e-15, "\(solver.name)")
+      #expect(try SamplingPlan(solver, at: points, prediction: .flow).evaluationCount == 4, "\(solver.name)")
+      // ε says nothing about x₀ there.
+      #expect(throws: SamplingError.self) { try SamplingPlan(solver, at: points, prediction: .epsilon) }
+    }
+  }
+
   /// In sigma / alpha the far start weighs nothing, or, by the even weights, as much as any other.
   @Test(arguments: IPNDM.Spacing.allCases) func theStartIsALimitInSigma(_ spacing: IPNDM.Spacing) async throws {
     let solver = try IPNDM(order: 4, spacing: spacing)
