@@ -28,23 +28,14 @@ public struct SchedulerConfiguration: Sendable {
     for key in ["use_dynamic_shifting", "use_exponential_sigmas", "use_beta_sigmas", "invert_sigmas", "thresholding"] {
       try reader.require(key, in: false)
     }
-    let usesFlowSigmas = try reader.flag("use_flow_sigmas", default: false)
-    guard !className.hasPrefix("FlowMatch"), !usesFlowSigmas else {
+    guard !className.hasPrefix("FlowMatch") else {
       family = .flow
       prediction = .flow
-      for key in ["shift_terminal", "trained_betas"] { try reader.require(key) }
-      for key in ["use_karras_sigmas", "stochastic_sampling"] { try reader.require(key, in: false) }
-      if usesFlowSigmas {
-        // An exponential solver on the straight path.
-        let type = try reader.string("prediction_type", default: "epsilon")
-        guard type == "flow_prediction" else {
-          throw reader.failure("prediction_type", found: "\"\(type)\"", expected: "flow_prediction")
-        }
-        try reader.require("final_sigmas_type", in: "zero")
-      }
-      let key = usesFlowSigmas ? "flow_shift" : "shift"
-      let shift = try reader.number(key, default: 1)
-      path = try Self.checked(reader, key) { () throws(SamplingError) in
+      try reader.require("shift_terminal")
+      try reader.require("use_karras_sigmas", in: false)
+      try reader.require("stochastic_sampling", in: false)
+      let shift = try reader.number("shift", default: 1)
+      path = try Self.checked(reader, "shift") { () throws(SamplingError) in
         try RectifiedFlow(shift: shift, trainingTimesteps: steps)
       }
       (spacing, offset, end, finalNoise, clippingLimit) = (nil, 0, .clean, nil, nil)
@@ -109,11 +100,9 @@ public struct SchedulerConfiguration: Sendable {
     _ solver: SolverEntry, steps: Int, spacing: GridSpacing? = nil
   ) throws(SamplingError) -> SamplingPlan {
     guard solver.families.contains(family) else {
+      let sampled = solver.families.map(\.rawValue).sorted().joined(separator: " and ")
       throw .incompatible(
-        solver: solver.name,
-        reason:
-          "it samples \(solver.families.map(\.rawValue).sorted().joined(separator: " and ")) models, and this one's scheduler is \(className)"
-      )
+        solver: solver.name, reason: "it samples \(sampled) models, and this one's scheduler is \(className)")
     }
     let chosen = spacing ?? (solver.conventions.hasFixedSpacing ? nil : self.spacing) ?? solver.conventions.spacing
     let points = try chosen.points(

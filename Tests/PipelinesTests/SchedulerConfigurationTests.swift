@@ -67,17 +67,9 @@ struct SchedulerConfigurationTests {
     #expect(plan.solver == "flow-euler" && plan.grid[0].sigma == 1 && plan.grid[2].isClean)
   }
 
-  /// An exponential solver whose configuration asks for flow sigmas samples a model of flow matching, and the others
-  /// that can do both are there for it too.
-  @Test func flowSigmas() throws {
-    let configuration = try Self.configuration(
-      """
-      {"_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": true, "prediction_type": "flow_prediction",
-       "flow_shift": 3.0}
-      """)
-    #expect(configuration.family == .flow && configuration.prediction == .flow)
-    #expect((configuration.path as? RectifiedFlow)?.shift == 3)
-    #expect(configuration.defaultSolver.name == "unipc2")
+  /// An exponential solver in x₀ samples models of either family.
+  @Test func solversOfBothFamilies() throws {
+    let configuration = try Self.configuration(#"{"_class_name": "FlowMatchEulerDiscreteScheduler"}"#)
     for name in ["unipc2", "dpm++2m", "flow-heun"] {
       let plan = try configuration.plan(SolverCatalogue.entry(named: name), steps: 4)
       #expect(plan.grid[0].sigma == 1 && plan.grid[4].isClean && plan.prediction == .flow, "\(name)")
@@ -102,7 +94,6 @@ struct SchedulerConfigurationTests {
     (#"{"_class_name": "DDIMScheduler", "num_train_timesteps": 1.5}"#, "num_train_timesteps"),
     (#"{"_class_name": "DDIMScheduler", "timestep_spacing": "even"}"#, "timestep_spacing"),
     (#"{"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": -1}"#, "shift"),
-    (#"{"_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": true}"#, "prediction_type"),
     (#"{"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": true}"#, "use_dynamic_shifting"),
   ])
   func unsupportedValuesNameTheirKey(_ json: String, _ key: String) {
