@@ -20,6 +20,14 @@ struct ExactProblem {
     }
   }
 
+  /// The distance of a run from the exact trajectory at the last point.
+  static func error(of solver: some Solver, prediction: Prediction, at points: [TimePoint]) async throws -> Double {
+    let plan = try SamplingPlan(solver, at: points, prediction: prediction)
+    let scaled = DoubleTensor.combining((plan.initialScale, start))
+    return try await plan.solve(data, from: [start])[0].state
+      .relativeError(to: data.trajectory(of: scaled, from: points[0], to: points[points.count - 1]))
+  }
+
   /// The order seen between `coarse` steps and four times as many.
   static func order(
     of solver: some Solver, prediction: Prediction, coarse: Int, _ points: (Int) -> [TimePoint]

@@ -37,7 +37,7 @@ extension Convergence {
     for count in steps {
       let plan = try SamplingPlan(solver, at: points(count), prediction: prediction)
       let scaled = DoubleTensor.combining((plan.initialScale, start))
-      let exact = data.trajectory(of: scaled, from: plan.grid[0], to: plan.grid[count])
+      let exact = data.trajectory(of: scaled, from: plan.grid[0], to: plan.grid[plan.stepCount])
       errors.append(try await plan.solve(data, from: [start])[0].state.relativeError(to: exact))
     }
     return Convergence(steps: steps, errors: errors)

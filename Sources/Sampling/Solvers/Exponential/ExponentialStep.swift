@@ -36,8 +36,7 @@ struct ExponentialStep {
 
   /// The state at the end where f is interpolated at some values of lambda, of which the first is the start.
   ///
-  /// Hochbruck and Ostermann 2005, "Exponential Runge-Kutta methods for parabolic problems", and the exponential
-  /// Adams methods of the same authors' survey, section 2.5.
+  /// The exponential Adams methods of Hochbruck and Ostermann 2010, "Exponential integrators".
   func interpolating(_ values: [MultistepStep.Value], from state: PlanExpression.Operand) -> PlanExpression {
     let start = carry * state
     guard h != 0 else { return start }

@@ -1,6 +1,6 @@
 /// Gradient estimation: Euler's method with ε leant away from what it was a step before.
 ///
-/// Permenter and Yuan 2024, arXiv:2306.04848, algorithm 2: ε̄ = gamma ε + (1 - gamma) ε of the step before, gamma 2. One
+/// Permenter and Yuan 2024, arXiv:2306.04848: ε̄ = gamma ε + (1 - gamma) ε of the step before, gamma 2. One
 /// evaluation a step, first order: 3/2, on even steps, would be Adams and Bashforth's second.
 public struct GradientEstimation: MultistepSolver {
   public let gamma: Double

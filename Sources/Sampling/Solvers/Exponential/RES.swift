@@ -1,7 +1,7 @@
 /// RES, multistep: the exponential Adams-Bashforth method in x₀, which meets the stiff order conditions that
 /// DPM-Solver++ does not. One evaluation a step.
 ///
-/// Zhang et al. 2023, arXiv:2308.02157, algorithm 2 and section 3: with c₂ = -h₁ / h for the step before, b₂ = φ₂ / c₂
+/// Zhang et al. 2023, arXiv:2308.02157: with c₂ = -h₁ / h for the step before, b₂ = φ₂ / c₂
 /// and b₁ = φ₁ - b₂, and so on. Orders 2 (`res_2m`) and 3 (`res_3m`); the third goes its second step anew from the
 /// first point.
 public struct RESMultistep: MultistepSolver {
@@ -27,8 +27,8 @@ public struct RESMultistep: MultistepSolver {
 
 /// RES, singlestep: exponential Runge-Kutta methods in x₀ with stages at c₂ and c₃, of orders 2 and 3.
 ///
-/// Zhang et al. 2023, arXiv:2308.02157, section 3, after Hochbruck and Ostermann 2005, "Explicit exponential
-/// Runge-Kutta methods for semilinear parabolic problems", eq. 5.8 and 5.9:
+/// Zhang et al. 2023, arXiv:2308.02157, after Hochbruck and Ostermann 2005, "Explicit exponential
+/// Runge-Kutta methods for semilinear parabolic problems", section 5:
 ///
 ///     order 2:  b₂ = φ₂ / c₂
 ///     order 3:  b₂ = γ b₃,  b₃ = φ₂ / (γ c₂ + c₃),  2 (γ c₂ + c₃) = 3 (γ c₂² + c₃²)
@@ -37,7 +37,8 @@ public struct RESMultistep: MultistepSolver {
 /// with each row summing to c φ₁(c). The stages lie on the grid's own points, as DPM-Solver's do: a step of order k spans
 /// k intervals, and c₂ and c₃ are where its points divide it; ``StageGrid`` puts them where they are wanted. With
 /// `endsInStage` the last stage is the step's end, c = 1, and the step spans one interval less. Where the intervals do not
-/// come out even the last step is of lower order, and one to sigma 0 is of first order.
+/// come out even the last step is of lower order, one to sigma 0 is of first order, and where c₂ nears 2/3, for which there
+/// is no third order, the step is of second.
 public struct RESSinglestep: Solver {
   public let stepOrder: Int
   public let endsInStage: Bool
@@ -56,16 +57,23 @@ public struct RESSinglestep: Solver {
     try requireSignal(steps, exceptAtStart: true)
     var start = 0
     while start < steps.count {
-      // A step from alpha 0 or to sigma 0 is infinitely long in lambda: first order, which is exact there.
-      let s = steps.points[start]
-      let rest = steps.points[(start + 1)...].count { !$0.isClean }
-      let span = s.alpha == 0 || rest == 0 ? 1 : min(endsInStage ? stepOrder - 1 : stepOrder, rest)
-      let isFirstOrder = s.alpha == 0 || rest == 0
-      compileStep(
-        Array(steps.points[start...(start + span)]), order: isFirstOrder ? 1 : endsInStage ? span + 1 : span,
-        into: &plan)
+      let (span, order) = step(from: start, of: steps.points)
+      compileStep(Array(steps.points[start...(start + span)]), order: order, into: &plan)
       start += span
     }
+  }
+
+  /// How many intervals the step from a point of the grid spans, and its order.
+  private func step(from start: Int, of points: [TimePoint]) -> (span: Int, order: Int) {
+    // A step from alpha 0 or to sigma 0 is infinitely long in lambda: first order, which is exact there.
+    let rest = points[(start + 1)...].count { !$0.isClean }
+    guard points[start].alpha > 0, rest > 0 else { return (1, 1) }
+    let extra = endsInStage ? 1 : 0
+    let span = min(stepOrder - extra, rest)
+    guard span + extra == 3 else { return (span, span + extra) }
+    let lambdas = points[start...(start + span)].map(\.lambda)
+    let c2 = (lambdas[1] - lambdas[0]) / (lambdas[span] - lambdas[0])
+    return c2 > 0.6 ? (span - 1, 2) : (span, 3)
   }
 
   /// One step over all of `points`: every interior one completes a step of the grid, as a stage.
@@ -85,15 +93,15 @@ public struct RESSinglestep: Solver {
       return terms.reduce(step.carry * start + (step.weight(1) - weights.reduce(0, +)) * values[0]) { $0 + $1.1 * $1.0 }
     }
     for (index, stage) in stages.enumerated().dropFirst() {
-      // A weight(2) of its own belongs to each stage: h c φ₂(-c h), in units of the stage's alpha.
-      let part = ExponentialStep(.sample, from: s, to: stage)
       var weights: [Double] = []
       if index == 2 {
-        let first = ExponentialStep(.sample, from: s, to: stages[1])
-        // a₃₂ h alpha of this stage.
-        weights = [
-          ratio * first.weight(2) * stage.alpha / stages[1].alpha + c[2] / c[1] * part.weight(2)
-        ]
+        // a₃₂ h, in the stage's alpha as all of its weights.
+        let (first, second) = (stages[1], stage)
+        let weight = (
+          ExponentialStep(.sample, from: s, to: first).weight(2),
+          ExponentialStep(.sample, from: s, to: second).weight(2)
+        )
+        weights = [ratio * weight.0 * second.alpha / first.alpha + c[2] / c[1] * weight.1]
       }
       let stageState = state(at: stage, weights)
       if index < points.count - 1 {
