@@ -106,7 +106,8 @@ public struct SchedulerConfiguration: Sendable {
     }
     let chosen = spacing ?? (solver.conventions.hasFixedSpacing ? nil : self.spacing) ?? solver.conventions.spacing
     let points = try chosen.points(
-      steps: steps, for: solver.conventions, on: path, offset: offset, end: end, finalNoise: finalNoise)
+      steps: steps, for: solver.conventions, on: path,
+      options: .init(offset: offset, end: end, finalNoise: finalNoise))
     return try SamplingPlan(
       solver.make(steps), at: points, prediction: prediction,
       bound: solver.conventions.clipsSamples ? clippingLimit.map { .clip(limit: $0) } : nil)

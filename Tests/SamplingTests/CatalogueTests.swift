@@ -16,8 +16,8 @@ struct CatalogueTests {
   @Test(arguments: GridSpacing.allCases, [1, 2, 3, 7, 20])
   func everySolverOnEveryGrid(_ spacing: GridSpacing, _ steps: Int) throws {
     for solver in SolverCatalogue.all {
-      // A straight path's ends have no finite lambda to space evenly, and its timestep 0 is clean already.
-      guard solver.family == .diffusion || ![.leading, .karras, .uniformLambda].contains(spacing) else {
+      // A straight path's ends have no finite lambda to space evenly.
+      guard solver.family == .diffusion || spacing != .uniformLambda else {
         #expect(throws: SamplingError.self) { try Self.plan(solver, spacing, steps: steps) }
         continue
       }
@@ -36,7 +36,7 @@ struct CatalogueTests {
   @Test func asManyStepsAsTimesteps() throws {
     for solver in SolverCatalogue.all where solver.family == .diffusion {
       for spacing in GridSpacing.allCases {
-        if solver.conventions.division == .stepsAndEnd, [.leading, .linspace].contains(spacing) {
+        if spacing == .flow || solver.conventions.division == .stepsAndEnd && [.leading, .linspace].contains(spacing) {
           #expect(throws: SamplingError.invalidSteps(found: 1000, allowed: 1...999)) {
             try Self.plan(solver, spacing, steps: 1000)
           }
@@ -75,7 +75,7 @@ struct CatalogueTests {
   /// The times told are whole numbers; the steps stay where they are.
   @Test func karrasGridsCanTellRoundedTimes() throws {
     let exact = try KarrasGrid(steps: 12).points(on: .stableDiffusion)
-    let rounded = try KarrasGrid(steps: 12, tellsRoundedTimes: true).points(on: .stableDiffusion)
+    let rounded = try KarrasGrid(steps: 12, options: .init(times: .roundedForModelOnly)).points(on: .stableDiffusion)
     #expect(exact.map(\.sigma) == rounded.map(\.sigma) && exact.map(\.alpha) == rounded.map(\.alpha))
     #expect(rounded.map(\.timestep) == exact.map { $0.timestep.rounded(.toNearestOrEven) })
     #expect(exact.count { $0.timestep != $0.timestep.rounded() } >= 10)
