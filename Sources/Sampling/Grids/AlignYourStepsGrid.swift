@@ -4,7 +4,7 @@ import RealModule
 ///
 /// Sabour, Fidler and Kreis 2024, arXiv:2404.14507. Other lengths interpolate the logarithm of the levels linearly, as the
 /// authors do. A path with less noise than the first level enters the curve where its own noise lies on it, and leaves it
-/// likewise.
+/// likewise; below the last level the logarithms are even.
 public struct AlignYourStepsGrid: NoiseLevelGrid {
   public enum Table: String, Hashable, Sendable, Codable, CaseIterable {
     case stableDiffusion15 = "sd15"
@@ -41,6 +41,7 @@ public struct AlignYourStepsGrid: NoiseLevelGrid {
 
   public func levels(from highest: Double, to lowest: Double) -> [Double] {
     let curve = table.levels
+    guard highest > curve[10] else { return ExponentialGrid(steps: steps).evenLevels(from: highest, to: lowest) }
     // Where on the curve, counted in its points, a level is met.
     func position(of level: Double) -> Double {
       guard let below = curve.firstIndex(where: { $0 < level }) else { return 10 }

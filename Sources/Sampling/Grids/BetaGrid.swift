@@ -33,10 +33,9 @@ public struct BetaGrid: Grid {
     for (name, value) in [("alpha", alpha), ("beta", beta)] where !(value > 0 && value <= 1000) {
       throw .invalidOption(name: "the beta distribution's \(name)", found: "\(value)", expected: "0 to 1000, not 0")
     }
-    let distribution = BetaDistribution(a: alpha, b: beta)
     switch variable {
     case .noiseLevel:
-      return try Levels(steps: steps, options: options, distribution: distribution).points(on: path)
+      return try Levels(steps: steps, options: options, alpha: alpha, beta: beta).points(on: path)
     case .time:
       guard options.range == nil else {
         throw .invalidOption(
@@ -44,7 +43,7 @@ public struct BetaGrid: Grid {
       }
       let last = path.positions.upperBound
       let points = (0..<steps).map {
-        path.point(position: distribution.quantile(1 - Double($0) / Double(steps)) * last)
+        path.point(position: betaQuantile(1 - Double($0) / Double(steps), a: alpha, b: beta) * last)
       }
       return try options.times.applied(to: points, on: path) + [options.end.point(on: path)]
     }
@@ -53,10 +52,11 @@ public struct BetaGrid: Grid {
   private struct Levels: NoiseLevelGrid {
     let steps: Int
     let options: NoiseLevelOptions
-    let distribution: BetaDistribution
+    let alpha: Double
+    let beta: Double
 
     func levels(from highest: Double, to lowest: Double) -> [Double] {
-      spread(from: highest, to: lowest) { lowest + distribution.quantile(1 - $0) * (highest - lowest) }
+      spread(from: highest, to: lowest) { lowest + betaQuantile(1 - $0, a: alpha, b: beta) * (highest - lowest) }
     }
   }
 }

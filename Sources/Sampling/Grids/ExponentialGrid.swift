@@ -17,6 +17,10 @@ public struct ExponentialGrid: NoiseLevelGrid {
 
   public func levels(from highest: Double, to lowest: Double) throws(SamplingError) -> [Double] {
     try checkExponent(rho)
+    return evenLevels(from: highest, to: lowest)
+  }
+
+  func evenLevels(from highest: Double, to lowest: Double) -> [Double] {
     let span = Double.log(highest / lowest)
     return spread(from: highest, to: lowest) { lowest * .exp(span * .pow(1 - $0, rho)) }
   }

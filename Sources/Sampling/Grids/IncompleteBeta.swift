@@ -1,7 +1,14 @@
 import RealModule
 
-/// The beta distribution on 0...1 with density proportional to x^(a-1) (1-x)^(b-1).
-struct BetaDistribution {
+/// The x below which the beta distribution with density proportional to x^(a-1) (1-x)^(b-1) has the share `p`: the inverse
+/// of the regularised incomplete beta function.
+///
+/// - Precondition: a and b are positive.
+public func betaQuantile(_ p: Double, a: Double, b: Double) -> Double {
+  BetaDistribution(a: a, b: b).quantile(p)
+}
+
+private struct BetaDistribution {
   let a: Double
   let b: Double
 
@@ -21,7 +28,6 @@ struct BetaDistribution {
     return a * logX + b * .log(onePlus: -x) - .log(a) - logBeta + .log(sum)
   }
 
-  /// The x below which lies the share `p`: the inverse of the regularised incomplete beta function.
   func quantile(_ p: Double) -> Double {
     if p <= 0 { return 0 }
     if p >= 1 { return 1 }

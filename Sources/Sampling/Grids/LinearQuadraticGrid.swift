@@ -1,7 +1,7 @@
 /// Noise levels that fall evenly over the first half of the steps, and along a parabola over the rest.
 ///
 /// The straight half takes away `threshold` of the highest level; the parabola goes on with the same slope and arrives at
-/// 0 with the end of the grid. Meta's Movie Gen, arXiv:2410.13720, section 3.4.2; Mochi's and ComfyUI's
+/// 0 with the end of the grid, or at the lowest level where the last steps would pass it. Meta's Movie Gen, arXiv:2410.13720, section 3.4.2; Mochi's and ComfyUI's
 /// `linear_quadratic`, where the threshold is 0.025.
 public struct LinearQuadraticGrid: NoiseLevelGrid {
   public var steps: Int
@@ -22,10 +22,12 @@ public struct LinearQuadraticGrid: NoiseLevelGrid {
     let curved = Double(steps - straight)
     let slope = threshold / Double(max(straight, 1))
     let bend = (1 - threshold - slope * curved) / (curved * curved)
-    return (0..<steps).map { index in
+    let falls = (0..<steps).map { index in
       let beyond = Double(index - straight)
-      let fall = index < straight ? slope * Double(index) : threshold + (slope + bend * beyond) * beyond
-      return steps == 1 ? highest : highest * (1 - fall)
+      return index < straight ? slope * Double(index) : threshold + (slope + bend * beyond) * beyond
     }
+    guard steps > 1 else { return [highest] }
+    let floor = highest * (1 - falls[steps - 1]) > lowest ? 0 : lowest
+    return falls.map { floor + (highest - floor) * (1 - $0) }
   }
 }

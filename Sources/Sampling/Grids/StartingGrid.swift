@@ -73,9 +73,11 @@ struct LimitedPath<Base: NoisePath>: NoisePath {
   var trainingTimesteps: Int { base.trainingTimesteps }
   var timesteps: ClosedRange<Double> { base.timesteps.lowerBound...start.timestep }
   var positions: ClosedRange<Double> {
-    let first = base.position(of: start)
+    let first = start == base.noisiest ? base.positions.upperBound : base.position(of: start)
     return min(base.positions.lowerBound, first)...first
   }
+
+  var cleanPosition: Double { base.hasWholeTimesteps ? positions.lowerBound : base.cleanPosition }
 
   func point(at timestep: Double) -> TimePoint { limited(base.point(at: timestep)) }
   func point(lambda: Double) -> TimePoint { limited(base.point(lambda: lambda)) }

@@ -25,18 +25,19 @@ public struct LeadingGrid: Grid {
 
   public func points(on path: some NoisePath) throws(SamplingError) -> [TimePoint] {
     try checkSteps(steps, on: path)
-    let last = path.positions.upperBound
+    let (first, last) = (path.positions.lowerBound, path.positions.upperBound)
     let (divisions, lowest) = division == .steps ? (steps, 0) : (steps + 1, 1)
-    let even = (last + 1) / Double(divisions)
-    let stride = path.hasWholeTimesteps ? even.rounded(.down) : even
+    let stride =
+      path.hasWholeTimesteps
+      ? ((last + 1) / Double(divisions)).rounded(.down) : (last - first) / Double(divisions)
     guard stride > 0 else { throw .invalidSteps(found: steps, allowed: 1...(path.trainingTimesteps - 1)) }
-    let highest = Double(steps - 1 + lowest) * stride
+    let highest = first + Double(steps - 1 + lowest) * stride
     let offset = min(max(Double(offset), 0), max(last - highest, 0))
     return (0..<steps).map { path.point(position: highest - Double($0) * stride + offset) } + [end.point(on: path)]
   }
 }
 
-/// Timesteps evenly spaced from the last to the first.
+/// Timesteps evenly spaced from the last to the first. A single one is the last, where diffusers takes the first.
 ///
 /// diffusers' `linspace`, and ComfyUI's `normal`. With an end counted as well, and left to ``end``, that of DPM-Solver in
 /// diffusers; not rounded, ComfyUI's `sgm_uniform`. On a rectified flow its N points run from sigma 1 to the least
@@ -64,8 +65,10 @@ public struct LinspaceGrid: Grid {
     guard !rounds || Double(intervals) <= first - last else {
       throw .invalidSteps(found: steps, allowed: 1...(path.trainingTimesteps - 1))
     }
+    let stride = (first - last) / Double(max(intervals, 1))
     return (0..<steps).map { index in
-      let position = intervals == 0 ? first : last + (first - last) * Double(intervals - index) / Double(intervals)
+      // Multiples of the stride, so that where a time lies between two integers it goes to the one of diffusers.
+      let position = index == 0 ? first : last + Double(intervals - index) * stride
       return path.point(position: rounds ? position.rounded(.toNearestOrEven) : position)
     } + [end.point(on: path)]
   }
@@ -97,10 +100,11 @@ public struct TrailingGrid: Grid {
     guard steps <= path.trainingTimesteps - omitted else {
       throw .invalidSteps(found: steps, allowed: 1...(path.trainingTimesteps - omitted))
     }
-    let count = path.positions.upperBound + 1 - Double(omitted)
+    let clean = path.cleanPosition
+    let count = min(path.positions.upperBound, Double(path.trainingTimesteps - 1 - omitted)) - clean
     return (0..<steps).map { index in
-      let position = count * Double(steps - index) / Double(steps)
-      return path.point(position: (path.hasWholeTimesteps ? position.rounded(.toNearestOrEven) : position) - 1)
+      let above = count * Double(steps - index) / Double(steps)
+      return path.point(position: clean + (path.hasWholeTimesteps ? above.rounded(.toNearestOrEven) : above))
     } + [end.point(on: path)]
   }
 }
@@ -119,7 +123,7 @@ public struct SimpleGrid: Grid {
     try checkSteps(steps, on: path)
     let last = path.positions.upperBound
     return (0..<steps).map { index in
-      let down = Double(index) * (last + 1) / Double(steps)
+      let down = Double(index) * (last - path.cleanPosition) / Double(steps)
       return path.point(position: last - (path.hasWholeTimesteps ? down.rounded(.down) : down))
     } + [end.point(on: path)]
   }

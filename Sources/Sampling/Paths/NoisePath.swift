@@ -21,6 +21,9 @@ public protocol NoisePath: Sendable {
   /// The positions that an even grid runs over, from the least noisy to the noisiest: the trained times, counted from 0.
   var positions: ClosedRange<Double> { get }
 
+  /// The position at which a grid that runs down to the clean end would have it: one below the first of whole timesteps.
+  var cleanPosition: Double { get }
+
   /// The point at a real-valued position, shifted where the path shifts its grids.
   func point(position: Double) -> TimePoint
 
@@ -46,6 +49,7 @@ extension NoisePath {
 
   public var hasWholeTimesteps: Bool { false }
   public var positions: ClosedRange<Double> { 0...Double(trainingTimesteps - 1) }
+  public var cleanPosition: Double { hasWholeTimesteps ? -1 : positions.lowerBound }
   public func point(position: Double) -> TimePoint { point(at: position) }
   public func position(of point: TimePoint) -> Double { self.point(lambda: point.lambda).timestep }
   public func level(of point: TimePoint) -> Double { point.noiseToSignal }

@@ -53,6 +53,8 @@ public struct RectifiedFlow: NoisePath {
     return (repeatsShift ? min(first, last) : 0)...last
   }
 
+  public var cleanPosition: Double { -1 }
+
   public func point(position: Double) -> TimePoint {
     point(sigma: shifted(min((position + 1) / Double(trainingTimesteps), 1)))
   }

@@ -46,7 +46,10 @@ public struct VarianceExploding: NoisePath {
   public var timesteps: ClosedRange<Double> { time(noiseLevels.lowerBound)...time(noiseLevels.upperBound) }
 
   public func point(at timestep: Double) -> TimePoint {
-    point(level: conditioning == .quarterLog ? .exp(4 * timestep) : timestep)
+    // The ends as they are, which a logarithm and back would round.
+    if timestep <= timesteps.lowerBound { return point(level: noiseLevels.lowerBound) }
+    if timestep >= timesteps.upperBound { return point(level: noiseLevels.upperBound) }
+    return point(level: conditioning == .quarterLog ? .exp(4 * timestep) : timestep)
   }
 
   public func point(lambda: Double) -> TimePoint { point(level: .exp(-lambda)) }
