@@ -71,6 +71,14 @@ struct ZeroTerminalSignalTests {
     #expect(end.alpha == 0 && end.sigma == 1 && end.lambda == -.infinity && end.timestep == 999)
   }
 
+  /// With linear β the rescaled ᾱ is 4e-9 at timestep 998, and 2⁻²⁴ after it would be a rise.
+  @Test func nearlyZeroIsLessThanBefore() throws {
+    let path = try VariancePreserving(.linear(start: 0.0001, end: 0.02), terminalSignal: .nearlyZero)
+    let (before, last) = (path.point(at: 998), path.point(at: 999))
+    #expect(before.alpha * before.alpha < .exp2(-24))
+    #expect(abs(last.noiseToSignal / before.noiseToSignal - 2) < 1e-12)
+  }
+
   @Test func theLastIntervalIsContinuous() throws {
     let path = try Self.path()
     var earlier = path.point(at: 998)

@@ -15,7 +15,9 @@ public struct VariancePreserving: NoisePath {
     /// Nothing: √ᾱ is moved to 0 there and stretched to its old value at the first timestep (Lin et al. 2023,
     /// arXiv:2305.08891, algorithm 1). lambda is minus infinity, and a model must not predict ε.
     case zero
-    /// The same, with ᾱ = 2⁻²⁴ in the place of 0, as solvers that need a finite lambda have it in diffusers.
+    /// The same, with ᾱ = 2⁻²⁴ in the place of 0, as solvers that need a finite lambda have it in diffusers. Where the
+    /// timestep before has no more than that, as with linear β, diffusers' noise falls at the end; here the last
+    /// sigma / alpha is twice the one before.
     case nearlyZero
   }
 
@@ -36,7 +38,8 @@ public struct VariancePreserving: NoisePath {
       ? logarithms.map { 0.5 * ($0 - .log(-.expMinusOne($0))) } : Self.rescaledLambdas(logarithms)
     if terminalSignal == .nearlyZero {
       let signal = Double.exp2(-24)
-      lambdas[lambdas.count - 1] = 0.5 * (.log(signal) - .log(onePlus: -signal))
+      let given = 0.5 * (Double.log(signal) - .log(onePlus: -signal))
+      lambdas[lambdas.count - 1] = min(given, lambdas[lambdas.count - 2] - .log(2))
     }
     guard zip(lambdas, lambdas.dropFirst()).allSatisfy(>) else {
       throw .invalidBetas("large enough for each to add noise")
