@@ -39,7 +39,8 @@ public struct VariancePreserving: NoisePath {
     if terminalSignal == .nearlyZero {
       let signal = Double.exp2(-24)
       let given = 0.5 * (Double.log(signal) - .log(onePlus: -signal))
-      lambdas[lambdas.count - 1] = min(given, lambdas[lambdas.count - 2] - .log(2))
+      let before = lambdas[lambdas.count - 2]
+      lambdas[lambdas.count - 1] = given < before ? given : before - .log(2)
     }
     guard zip(lambdas, lambdas.dropFirst()).allSatisfy(>) else {
       throw .invalidBetas("large enough for each to add noise")
