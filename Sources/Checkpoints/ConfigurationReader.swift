@@ -65,6 +65,19 @@ package struct ConfigurationReader {
     return string
   }
 
+  /// A list of numbers.
+  package func numbers(_ key: String) throws(CheckpointError) -> [Double] {
+    guard case .array(let elements) = value(key) else { throw failure(key, expected: "a list of numbers") }
+    var numbers: [Double] = []
+    for element in elements {
+      guard case .number(let number) = element, number.isFinite else {
+        throw failure(key, expected: "a list of numbers")
+      }
+      numbers.append(number)
+    }
+    return numbers
+  }
+
   /// A list of positive integers, or one that stands for a list of `length`.
   package func counts(_ key: String, length: Int? = nil, default standard: Int? = nil) throws(CheckpointError) -> [Int]
   {

@@ -46,6 +46,16 @@ struct Generate: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Write the final latents (NCHW).", valueName: "file.safetensors"))
   var saveLatents: String?
 
+  @Option(help: ArgumentHelp("Start from this image, noised to the strength.", valueName: "file.png"))
+  var image: String?
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Noise level that --image is given, as a share of the trained times: more than 0, at most 1.",
+      valueName: "number"))
+  var strength = 0.8
+
   @OptionGroup var model: ModelOption
 
   @Flag(help: "Print JSON about the run.")
@@ -144,7 +154,9 @@ struct Generate: AsyncParsableCommand {
       prompt, negativePrompt: negative, solver: sampler.solver, steps: sampler.steps, spacing: try sampler.spacing(),
       guidanceScale: guidance, seed: seed, count: count ?? latents?.shape[0] ?? 1,
       size: size.map { ($0.width, $0.height) } ?? latents.map { ($0.shape[2] * scale, $0.shape[1] * scale) },
-      latents: latents)
+      latents: latents, image: try image.map { try Image(png: Data(contentsOf: URL(filePath: $0))) },
+      strength: strength,
+      shift: sampler.shift)
   }
 
   private func outputURL(for index: Int, of count: Int) -> URL {

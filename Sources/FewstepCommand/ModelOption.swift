@@ -28,9 +28,13 @@ struct SamplerOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Grid of times: \(GridSpacing.allCases.map(\.rawValue).joined(separator: ", ")). Default: the model's.",
-      valueName: "name"))
+      "Grid of times, such as karras; see `fewstep grids`. Default: the model's.", valueName: "name"))
   var grid: String?
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Shift of a flow model's grid towards the noise. Default: the model's.", valueName: "number"))
+  var shift: Double?
 
   func entry() throws -> SolverEntry? { try solver.map { try SolverCatalogue.entry(named: $0) } }
 

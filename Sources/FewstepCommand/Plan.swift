@@ -12,6 +12,12 @@ struct Plan: ParsableCommand {
   @OptionGroup var sampler: SamplerOptions
   @OptionGroup var model: ModelOption
 
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Begin below the most noise, at this share of the trained times: more than 0, at most 1.", valueName: "number"))
+  var strength: Double?
+
   @Flag(help: "Print JSON.")
   var json = false
 
@@ -19,7 +25,8 @@ struct Plan: ParsableCommand {
     let solver = try sampler.entry()
     let scheduler = try SchedulerConfiguration(model.folder(for: solver))
     let plan = try scheduler.plan(
-      solver ?? scheduler.defaultSolver, steps: sampler.steps, spacing: sampler.spacing())
+      solver ?? scheduler.defaultSolver, steps: sampler.steps, spacing: sampler.spacing(),
+      start: strength.map { .strength($0) }, shift: sampler.shift)
     if json {
       try printJSON(plan)
     } else {

@@ -21,11 +21,20 @@ public struct GenerationRequest: Sendable {
   public var size: (width: Int, height: Int)?
   /// Latents to start from in place of noise, `[count, height, width, channels]`.
   public var latents: DenseTensor<Float>?
+  /// An image to start from, noised to the level that ``strength`` says; every image of the request starts from it. Its
+  /// size is the request's.
+  public var image: Image?
+  /// The noise level that ``image`` is given, as a share of the trained times: more than 0, at most 1. The number of steps
+  /// does not depend on it.
+  public var strength: Double
+  /// The shift of a flow's grid; nil takes the model's own.
+  public var shift: Double?
 
   public init(
     _ prompt: String, negativePrompt: String = "", solver: String? = nil, steps: Int = 20,
     spacing: GridSpacing? = nil, guidanceScale: Double = 7.5, seed: UInt64 = 0, count: Int = 1,
-    size: (width: Int, height: Int)? = nil, latents: DenseTensor<Float>? = nil
+    size: (width: Int, height: Int)? = nil, latents: DenseTensor<Float>? = nil, image: Image? = nil,
+    strength: Double = 0.8, shift: Double? = nil
   ) {
     self.prompt = prompt
     self.negativePrompt = negativePrompt
@@ -37,6 +46,9 @@ public struct GenerationRequest: Sendable {
     self.count = count
     self.size = size
     self.latents = latents
+    self.image = image
+    self.strength = strength
+    self.shift = shift
   }
 }
 

@@ -62,7 +62,28 @@ public struct TextToImagePipeline: Sendable {
   /// - Throws: `SamplingError` for an unknown solver or one that does not fit the model.
   public func plan(for request: GenerationRequest) throws(SamplingError) -> SamplingPlan {
     let solver = try request.solver.map { name throws(SamplingError) in try SolverCatalogue.entry(named: name) }
-    return try scheduler.plan(solver ?? scheduler.defaultSolver, steps: request.steps, spacing: request.spacing)
+    return try scheduler.plan(
+      solver ?? scheduler.defaultSolver, steps: request.steps, spacing: request.spacing,
+      start: request.image.map { _ in .strength(request.strength) }, shift: request.shift)
+  }
+
+  /// The latents that an image becomes, `[height, width, channels]`: the mean of what the encoder says.
+  ///
+  /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)`` for a size that the autoencoder cannot take.
+  public func encode(_ image: Image) throws(PipelineError) -> DenseTensor<Float> {
+    _ = try latentShape(size: (image.width, image.height))
+    let pixels = DenseTensor<Float>(
+      image.pixels.map { Float($0) / 127.5 - 1 }, shape: [1, image.height, image.width, 3])
+    let moments = autoencoder.moments(of: pixels)
+    let channels = autoencoder.configuration.latentChannels
+    let (scale, shift) = (
+      Float(autoencoder.configuration.scalingFactor), Float(autoencoder.configuration.shiftFactor)
+    )
+    let elements = moments.elements
+    let means = stride(from: 0, to: elements.count, by: 2 * channels).flatMap { first in
+      (first..<first + channels).map { (elements[$0] - shift) * scale }
+    }
+    return DenseTensor(means, shape: [moments.shape[1], moments.shape[2], channels])
   }
 
   /// Generates the images of a request.
@@ -76,7 +97,8 @@ public struct TextToImagePipeline: Sendable {
   ) async throws -> [GeneratedImage] {
     let plan = try plan(for: request)
     let guidance = try ClassifierFreeGuidance(scale: request.guidanceScale)
-    let shape = try latentShape(size: request.size)
+    let shape = try latentShape(size: request.image.map { ($0.width, $0.height) } ?? request.size)
+    let picture = try picture(of: request)
     guard (1...1 << 20).contains(request.count), batchSize > 0 else {
       throw PipelineError.invalidRequest(name: "the count", found: "\(request.count)", expected: "1 to \(1 << 20)")
     }
@@ -95,7 +117,8 @@ public struct TextToImagePipeline: Sendable {
       let images = first..<min(first + batchSize, request.count)
       let latents = try await plan.run(
         fields: images.map { NoiseField(seed: request.seed, image: UInt32($0)) }, shape: shape,
-        start: request.latents.map { latents in .unitVariance(images.map { latents[outer: $0] }) } ?? .noise,
+        start: picture.map { picture in .images(images.map { _ in picture }) }
+          ?? request.latents.map { latents in .unitVariance(images.map { latents[outer: $0] }) } ?? .noise,
         guidance: guidance,
         observe: { try observe(.step($0, images: images)) },
         denoise: { denoise($0, prompts: [prompts]) })
@@ -106,6 +129,19 @@ public struct TextToImagePipeline: Sendable {
       }
     }
     return results
+  }
+
+  /// The latents of the image that a request starts from, if it does.
+  private func picture(of request: GenerationRequest) throws(PipelineError) -> DenseTensor<Float>? {
+    guard let image = request.image else { return nil }
+    guard request.latents == nil else {
+      throw .invalidRequest(name: "the start", found: "an image and latents", expected: "one of them")
+    }
+    if let size = request.size, size != (image.width, image.height) {
+      throw .invalidRequest(
+        name: "the image", found: "\(image.width)x\(image.height)", expected: "\(size.width)x\(size.height)")
+    }
+    return try encode(image)
   }
 
   /// The events of a request as they happen; the last are its images.
@@ -147,8 +183,12 @@ public struct TextToImagePipeline: Sendable {
   public func denoise(
     _ requests: [DenoiserRequest<DenseTensor<Float>>], prompts: [Prompts]
   ) -> [DenseTensor<Float>] {
+    let states = requests.map { request in
+      let scale = scheduler.prediction.inputScale(at: request.time)
+      return scale == 1 ? request.state : .combining((scale, request.state))
+    }
     let output = denoiser(
-      .stacking(requests.map(\.state)), timesteps: requests.map(\.time.timestep),
+      .stacking(states), timesteps: requests.map(\.time.timestep),
       prompts: requests.map { prompts[prompts.count == 1 ? 0 : $0.image].prompt(for: $0.branch) })
     return requests.indices.map { output[outer: $0] }
   }

@@ -88,7 +88,7 @@ struct GenerateTests {
       (["--output", "no/such/folder/a.png"], "no/such/folder"),
       (["--model", "no-such-folder"], "no-such-folder/model_index.json"),
       (["--latents", "no-such-file"], "no-such-file"),
-      (["--solver", "flow-euler", "--grid", "karras"], "the grid is spaced in log sigma"),
+      (["--solver", "flow-euler", "--grid", "uniform-lambda"], "the grid is spaced in lambda"),
     ])
   func badInputIsOneClearLine(_ options: [String], _ message: String) throws {
     try withTemporaryFolder { folder in

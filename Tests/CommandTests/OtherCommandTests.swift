@@ -19,6 +19,7 @@ struct OtherCommandTests {
         SUBCOMMANDS:
           generate                Generate images from a prompt.
           solvers                 List the solvers and the paper of each.
+          grids                   List the grids of times and the paper of each.
           plan                    Print the compiled plan of a sampler on a model's noise path.
           tokenize                Print the token ids of a text, and what the length limit cuts off.
 
@@ -33,6 +34,25 @@ struct OtherCommandTests {
     for (line, entry) in zip(lines.dropFirst(), SolverCatalogue.all) {
       #expect(line.hasPrefix(entry.name) && line.hasSuffix(entry.paper))
     }
+  }
+
+  @Test func gridsAreListedWithTheirPapers() throws {
+    let lines = try CommandResult("fewstep", ["grids"]).output.split(separator: "\n")
+    #expect(lines.count == GridSpacing.allCases.count + 1)
+    for (line, spacing) in zip(lines.dropFirst(), GridSpacing.allCases) {
+      #expect(line.hasPrefix(spacing.rawValue) && line.hasSuffix(spacing.paper))
+      let plan = try CommandResult("fewstep", ["plan", "--steps", "2", "--grid", spacing.rawValue])
+      #expect(plan.status == 0 && plan.output.contains("2 steps"), "\(spacing)")
+    }
+  }
+
+  @Test func plansStartAnywhere() throws {
+    let plan = try CommandResult("fewstep", ["plan", "--solver", "ddim", "--steps", "4", "--strength", "0.5"]).output
+    #expect(plan.hasPrefix("ddim, 4 steps") && plan.contains("   499.5"))
+    let refused = try CommandResult("fewstep", ["plan", "--solver", "ddim", "--strength", "1.5"])
+    #expect(refused.status != 0 && refused.errors.contains("the strength is 1.5"))
+    let shifted = try CommandResult("fewstep", ["plan", "--solver", "flow-euler", "--steps", "2", "--shift", "-1"])
+    #expect(shifted.status != 0 && shifted.errors.contains("the flow's shift must be positive"))
   }
 
   @Test func aPlanIsATableOrJSON() throws {

@@ -39,6 +39,27 @@ struct PipelineTests {
     #expect(together.map(\.image) == apart.map(\.image))
   }
 
+  /// The steps are as many whatever the strength; the less noise, the more of the image is left.
+  @Test func imagesAreStartedFrom() async throws {
+    let pipeline = try Self.pipeline()
+    let original = try await pipeline.generate(GenerationRequest(Self.prompt, steps: 8))[0]
+    var errors: [Double] = []
+    for strength in [0.02, 0.4, 1] {
+      var request = GenerationRequest(
+        "a red letter A on white", solver: "dpm++2m", steps: 5, seed: 9, image: original.image, strength: strength)
+      #expect(try pipeline.plan(for: request).stepCount == 5)
+      let result = try await pipeline.generate(request)[0]
+      #expect(result.latents.shape == original.latents.shape)
+      errors.append(
+        zip(result.image.pixels, original.image.pixels).reduce(0) { $0 + abs(Double($1.0) - Double($1.1)) }
+          / Double(original.image.pixels.count))
+      request.size = (original.image.width * 2, original.image.height)
+      await #expect(throws: PipelineError.self) { try await pipeline.generate(request) }
+    }
+    print("mean change of a pixel from strengths 0.02, 0.4 and 1: \(errors)")
+    #expect(errors[0] < errors[1] && errors[1] < errors[2])
+  }
+
   @Test func tasksShareAPipeline() async throws {
     let pipeline = try Self.pipeline()
     let request = GenerationRequest(Self.prompt, solver: "dpm++2m", steps: 3, seed: 4)

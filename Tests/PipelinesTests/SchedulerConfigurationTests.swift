@@ -84,17 +84,166 @@ struct SchedulerConfigurationTests {
     #expect(try Self.configuration(Self.pndm).plan(SolverCatalogue.entry(named: "unipc2"), steps: 4).stepCount == 4)
   }
 
+  static func points(
+    _ json: String, steps: Int, spacing: GridSpacing? = nil, start: GridStart? = nil, shift: Double? = nil,
+    imageTokens: Int? = nil
+  ) throws -> [TimePoint] {
+    let configuration = try configuration(json)
+    return try configuration.plan(
+      configuration.defaultSolver, steps: steps, spacing: spacing, start: start, shift: shift,
+      imageTokens: imageTokens
+    ).grid
+  }
+
+  @Test func pathsAreRead() throws {
+    func end(_ options: String) throws -> TimePoint {
+      try Self.configuration(#"{"_class_name": "DDIMScheduler", \#(options)}"#).path.noisiest
+    }
+    for (name, schedule) in [
+      ("sigmoid", BetaSchedule.sigmoid(start: 0.0001, end: 0.02)), ("exp", .exponential), ("laplace", .laplace),
+    ] {
+      #expect(try end(#""beta_schedule": "\#(name)""#) == VariancePreserving(schedule).noisiest)
+    }
+    #expect(try end(#""trained_betas": [0.1, 0.2, 0.3]"#) == VariancePreserving(betas: [0.1, 0.2, 0.3]).noisiest)
+    #expect(try end(#""rescale_betas_zero_snr": true"#).alpha == 0)
+    let euler = """
+      {"_class_name": "EulerDiscreteScheduler", "rescale_betas_zero_snr": true, "beta_schedule": "scaled_linear",
+       "beta_start": 0.00085, "beta_end": 0.012}
+      """
+    #expect(try abs(Self.configuration(euler).path.noisiest.noiseToSignal - 4096) < 1e-3)
+  }
+
+  @Test func zeroTerminalSignalWantsAnotherPrediction() throws {
+    let json = #"{"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": true, "timestep_spacing": "trailing"}"#
+    #expect(throws: SamplingError.self) { try Self.points(json, steps: 4) }
+    let velocity = json.replacingOccurrences(of: "true,", with: #"true, "prediction_type": "v_prediction","#)
+    #expect(try Self.points(velocity, steps: 4)[0].alpha == 0)
+  }
+
+  @Test func spacingsOfNoiseLevelsAreRead() throws {
+    let path = VariancePreserving.stableDiffusion
+    for (key, spacing) in [
+      ("use_karras_sigmas", GridSpacing.karras), ("use_exponential_sigmas", .exponential),
+      ("use_beta_sigmas", .beta), ("use_lu_lambdas", .exponential),
+    ] {
+      let json = """
+        {"_class_name": "EulerDiscreteScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085,
+         "beta_end": 0.012, "\(key)": true, "timestep_spacing": "leading"}
+        """
+      let euler = try SolverCatalogue.entry(named: "euler").conventions
+      #expect(try Self.points(json, steps: 6) == spacing.points(steps: 6, for: euler, on: path))
+      // Another that is asked for comes first.
+      #expect(try Self.points(json, steps: 6, spacing: .trailing)[0] == path.point(at: 999))
+    }
+    let own = """
+      {"_class_name": "EulerDiscreteScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085,
+       "beta_end": 0.012, "use_karras_sigmas": true, "sigma_min": 0.1, "sigma_max": 10}
+      """
+    let points = try Self.points(own, steps: 6)
+    #expect(abs(points[0].noiseToSignal - 10) < 1e-12 && abs(points[5].noiseToSignal - 0.1) < 1e-13)
+    #expect(try Self.points(own, steps: 6, spacing: .exponential)[0].noiseToSignal > 14)
+  }
+
+  @Test func thresholdingIsForAll() throws {
+    let json = #"{"_class_name": "DDIMScheduler", "thresholding": true, "sample_max_value": 2}"#
+    let configuration = try Self.configuration(json)
+    for solver in ["ddim", "dpm++2m"] {
+      let plan = try configuration.plan(SolverCatalogue.entry(named: solver), steps: 2)
+      let bounds = plan.operations.compactMap { operation in
+        if case .combine(let combination) = operation { combination.bound } else { nil }
+      }
+      #expect(bounds == Array(repeating: .threshold(quantile: 0.995, maximum: 2), count: 2))
+    }
+  }
+
+  @Test func exploding() throws {
+    let json = #"{"_class_name": "EDMEulerScheduler", "sigma_max": 40, "rho": 5, "final_sigmas_type": "sigma_min"}"#
+    let configuration = try Self.configuration(json)
+    #expect(configuration.prediction == .edm && configuration.family == .diffusion)
+    let points = try configuration.plan(SolverCatalogue.entry(named: "euler"), steps: 5).grid
+    #expect(points[0].sigma == 40 && points[5].sigma == 0.002 && points[0].timestep == 0.25 * log(40))
+    let expected = try KarrasGrid(steps: 5, rho: 5).points(on: VarianceExploding(lowest: 0.002, highest: 40))
+    #expect(points.dropLast() == expected.dropLast())
+    let velocity = #"{"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction", "sigma_data": 1}"#
+    #expect(try Self.configuration(velocity).prediction == .velocity)
+  }
+
+  @Test func flowShifts() throws {
+    let twice = try Self.points(#"{"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}"#, steps: 8)
+    #expect(abs(twice[7].sigma - 0.00892857142857143) < 1e-15)
+    let dynamic = #"{"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": true}"#
+    for tokens in [256, 1024, 4096] {
+      let shift = try DynamicShift().shift(tokens: tokens)
+      #expect(
+        try Self.points(dynamic, steps: 8, imageTokens: tokens)
+          == LinspaceGrid(steps: 8).points(on: RectifiedFlow(shift: shift)))
+    }
+    #expect(try Self.points(dynamic, steps: 8) == Self.points(dynamic, steps: 8, imageTokens: 256))
+    #expect(
+      try Self.points(dynamic, steps: 8, shift: 2) == LinspaceGrid(steps: 8).points(on: RectifiedFlow(shift: 2)))
+    #expect(throws: SamplingError.self) { try Self.points(dynamic, steps: 8, imageTokens: 0) }
+    let terminal = dynamic.replacingOccurrences(of: "true", with: #"true, "shift_terminal": 0.1"#)
+    #expect(try abs(Self.points(terminal, steps: 8)[7].sigma - 0.1) < 1e-15)
+    let multistep = """
+      {"_class_name": "UniPCMultistepScheduler", "prediction_type": "flow_prediction", "use_flow_sigmas": true,
+       "flow_shift": 3}
+      """
+    let points = try Self.points(multistep, steps: 8)
+    #expect(points == (try TrailingGrid(steps: 8, omitted: 1).points(on: RectifiedFlow(shift: 3))))
+    #expect(throws: SamplingError.self) { try Self.points(#"{"_class_name": "DDIMScheduler"}"#, steps: 3, shift: 2) }
+  }
+
+  @Test func startsKeepTheSteps() throws {
+    for strength in [0.02, 0.33, 1] {
+      let points = try Self.points(Self.pndm, steps: 10, start: .strength(strength))
+      #expect(points.count == 11 && abs(points[0].timestep - 999 * strength) < 1e-10)
+    }
+  }
+
   @Test(arguments: [
-    (#"{}"#, "_class_name"), (#"{"_class_name": "DDIMScheduler", "beta_schedule": "laplace"}"#, "beta_schedule"),
+    (#"{}"#, "_class_name"), (#"{"_class_name": "DDIMScheduler", "beta_schedule": "cubic"}"#, "beta_schedule"),
     (#"{"_class_name": "DDIMScheduler", "prediction_type": "trigflow"}"#, "prediction_type"),
-    (#"{"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": true}"#, "rescale_betas_zero_snr"),
-    (#"{"_class_name": "DDIMScheduler", "thresholding": true}"#, "thresholding"),
+    (#"{"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": 1}"#, "rescale_betas_zero_snr"),
+    (#"{"_class_name": "DDIMScheduler", "trained_betas": [0.1, "x"]}"#, "trained_betas"),
+    (#"{"_class_name": "DDIMScheduler", "trained_betas": [0.1, 2]}"#, "trained_betas"),
+    (#"{"_class_name": "DDIMScheduler", "thresholding": true, "sample_max_value": 0.5}"#, "sample_max_value"),
+    (
+      #"{"_class_name": "DDIMScheduler", "thresholding": true, "dynamic_thresholding_ratio": 2}"#,
+      "dynamic_thresholding_ratio"
+    ),
+    (
+      #"{"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": true, "use_beta_sigmas": true}"#,
+      "use_beta_sigmas"
+    ),
+    (#"{"_class_name": "EulerDiscreteScheduler", "final_sigmas_type": "none"}"#, "final_sigmas_type"),
+    (#"{"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": true, "sigma_max": 5}"#, "sigma_min"),
+    (#"{"_class_name": "EulerDiscreteScheduler", "interpolation_type": "log_linear"}"#, "interpolation_type"),
+    (#"{"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "karras"}"#, "timestep_spacing"),
+    (#"{"_class_name": "EDMEulerScheduler", "sigma_data": 0.7}"#, "sigma_data"),
+    (#"{"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"}"#, "sigma_data"),
+    (#"{"_class_name": "EDMEulerScheduler", "sigma_schedule": "even"}"#, "sigma_schedule"),
+    (#"{"_class_name": "EDMEulerScheduler", "sigma_min": 90}"#, "sigma_min"),
+    (#"{"_class_name": "EDMEulerScheduler", "rho": 0}"#, "rho"),
+    (
+      #"{"_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": false, "prediction_type": "flow_prediction"}"#,
+      "use_flow_sigmas"
+    ),
+    (#"{"_class_name": "FlowMatchEulerDiscreteScheduler", "shift_terminal": 1.5}"#, "shift_terminal"),
+    (#"{"_class_name": "FlowMatchEulerDiscreteScheduler", "invert_sigmas": true}"#, "invert_sigmas"),
+    (
+      #"{"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": true, "time_shift_type": "cubic"}"#,
+      "time_shift_type"
+    ),
+    (
+      #"{"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": true, "max_image_seq_len": 9}"#,
+      "max_image_seq_len"
+    ),
     (#"{"_class_name": "DDIMScheduler", "beta_end": 2}"#, "beta_start"),
     (#"{"_class_name": "DDIMScheduler", "beta_end": "x"}"#, "beta_end"),
     (#"{"_class_name": "DDIMScheduler", "num_train_timesteps": 1.5}"#, "num_train_timesteps"),
     (#"{"_class_name": "DDIMScheduler", "timestep_spacing": "even"}"#, "timestep_spacing"),
     (#"{"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": -1}"#, "shift"),
-    (#"{"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": true}"#, "use_dynamic_shifting"),
+    (#"{"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": "yes"}"#, "use_dynamic_shifting"),
   ])
   func unsupportedValuesNameTheirKey(_ json: String, _ key: String) {
     let error = #expect(throws: CheckpointError.self) { try Self.configuration(json) }

@@ -20,10 +20,8 @@ struct CatalogueTests {
   func everySolverOnEveryGrid(_ spacing: GridSpacing, _ steps: Int) throws {
     for solver in SolverCatalogue.all {
       for family in solver.families {
-        // A straight path's ends have no finite lambda to space evenly, and its timestep 0 is clean already: a grid
-        // that counts one interval more does not visit it.
-        let isLeading = spacing == .leading && solver.conventions.division == .steps
-        guard family == .diffusion || !isLeading && ![.karras, .uniformLambda].contains(spacing) else {
+        // A straight path's ends have no finite lambda to space evenly.
+        guard family == .diffusion || spacing != .uniformLambda else {
           #expect(throws: SamplingError.self) { try Self.plan(solver, spacing, steps: steps, family: family) }
           continue
         }
@@ -43,7 +41,7 @@ struct CatalogueTests {
   @Test func asManyStepsAsTimesteps() throws {
     for solver in SolverCatalogue.all where solver.family == .diffusion {
       for spacing in GridSpacing.allCases {
-        if solver.conventions.division == .stepsAndEnd, [.leading, .linspace].contains(spacing) {
+        if spacing == .flow || solver.conventions.division == .stepsAndEnd && [.leading, .linspace].contains(spacing) {
           #expect(throws: SamplingError.invalidSteps(found: 1000, allowed: 1...999)) {
             try Self.plan(solver, spacing, steps: 1000)
           }
@@ -82,7 +80,7 @@ struct CatalogueTests {
   /// The times told are whole numbers; the steps stay where they are.
   @Test func karrasGridsCanTellRoundedTimes() throws {
     let exact = try KarrasGrid(steps: 12).points(on: .stableDiffusion)
-    let rounded = try KarrasGrid(steps: 12, tellsRoundedTimes: true).points(on: .stableDiffusion)
+    let rounded = try KarrasGrid(steps: 12, options: .init(times: .roundedForModelOnly)).points(on: .stableDiffusion)
     #expect(exact.map(\.sigma) == rounded.map(\.sigma) && exact.map(\.alpha) == rounded.map(\.alpha))
     #expect(rounded.map(\.timestep) == exact.map { $0.timestep.rounded(.toNearestOrEven) })
     #expect(exact.count { $0.timestep != $0.timestep.rounded() } >= 10)

@@ -18,11 +18,15 @@ struct GridParityTests {
     if config.useKarrasSigmas ?? false {
       let isDPM = solver.conventions.division == .stepsAndEnd
       let end = finalNoise ?? solver.conventions.end ?? .clean
-      return try KarrasGrid(steps: example.steps, tellsRoundedTimes: isDPM, end: end).points(on: path)
+      return try KarrasGrid(
+        steps: example.steps, options: .init(times: isDPM ? .roundedForModelOnly : .exact, end: end)
+      ).points(on: path)
     }
     return try GridSpacing(named: config.timestepSpacing ?? "linspace").points(
-      steps: example.steps, for: solver.conventions, on: path, offset: config.stepsOffset ?? 0,
-      end: config.setAlphaToOne ?? true ? .clean : .leastNoise, finalNoise: finalNoise)
+      steps: example.steps, for: solver.conventions, on: path,
+      options: .init(
+        offset: config.stepsOffset ?? 0, end: config.setAlphaToOne ?? true ? .clean : .leastNoise,
+        finalNoise: finalNoise))
   }
 
   @Test(arguments: [
@@ -75,7 +79,7 @@ struct GridParityTests {
     let examples = try SchedulerCase.all("flow")
     #expect(examples.count == 6)
     for example in examples {
-      let path = try RectifiedFlow(shift: example.config.shift ?? 1)
+      let path = try RectifiedFlow(shift: example.config.shift ?? 1, repeatsShift: true)
       let isDefault = example.setTimesteps.sigmas == nil
       let points = try isDefault ? LinspaceGrid(steps: 8).points(on: path) : TrailingGrid(steps: 8).points(on: path)
       #expect(points.count == example.points.count)

@@ -20,7 +20,16 @@ struct PredictionTests {
     case .sample: sample
     case .epsilon: noise
     case .flow: .combining((1, noise), (-1, sample))
-    case .velocity: .combining((point.alpha, noise), (-point.sigma, sample))
+    case .velocity:
+      .combining(
+        (point.alpha / point.standardDeviation, noise), (-point.sigma / point.standardDeviation, sample))
+    case .edm:
+      // F = (x₀ - c_skip x) / c_out, as in table 1 of Karras et al.; 1 - c_skip is 4 level² c_skip.
+      {
+        let level = point.noiseToSignal
+        let (skip, out) = (0.25 / (level * level + 0.25), 0.5 * level / (level * level + 0.25).squareRoot())
+        return .combining((4 * level * level * skip / out, sample), (-skip * level / out, noise))
+      }()
     }
   }
 

@@ -28,3 +28,8 @@ func checkSteps(_ steps: Int, on path: some NoisePath) throws(SamplingError) {
     throw .invalidSteps(found: steps, allowed: 1...path.trainingTimesteps)
   }
 }
+
+/// `index` / (`count` - 1): where the points of an even division lie, both ends among them.
+func evenFraction(_ index: Int, of count: Int) -> Double {
+  count == 1 ? 0 : Double(index) / Double(count - 1)
+}

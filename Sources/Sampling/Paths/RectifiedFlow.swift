@@ -11,11 +11,17 @@ public struct RectifiedFlow: NoisePath {
   /// (Esser et al. 2024, arXiv:2403.03206, eq. 23). 1 leaves them where they are.
   public let shift: Double
 
+  /// Whether the least trained sigma, at which a grid ends before the clean end, is shifted before the grid is, and thus
+  /// twice: diffusers' `FlowMatchEulerDiscreteScheduler` without dynamic shift (its issue 13243). The last step is then
+  /// `shift` times as long.
+  public let repeatsShift: Bool
+
   /// - Throws: ``SamplingError/invalidShift(_:)`` unless the shift is positive and finite.
-  public init(shift: Double = 1, trainingTimesteps: Int = 1000) throws(SamplingError) {
+  public init(shift: Double = 1, repeatsShift: Bool = false, trainingTimesteps: Int = 1000) throws(SamplingError) {
     guard shift > 0, shift.isFinite else { throw .invalidShift(shift) }
     guard trainingTimesteps >= 1 else { throw .invalidBetas("\(trainingTimesteps) training timesteps") }
     self.shift = shift
+    self.repeatsShift = repeatsShift
     self.trainingTimesteps = trainingTimesteps
   }
 
@@ -39,4 +45,25 @@ public struct RectifiedFlow: NoisePath {
     // The quotient written so that 1 stays 1 in floating point.
     shift * sigma / (shift * sigma + (1 - sigma))
   }
+
+  /// Position k is the trained sigma (k + 1) / `trainingTimesteps`, before the shift.
+  public var positions: ClosedRange<Double> {
+    let last = Double(trainingTimesteps - 1)
+    let first = Double(trainingTimesteps) * shifted(1 / Double(trainingTimesteps)) - 1
+    return (repeatsShift ? min(first, last) : 0)...last
+  }
+
+  public var cleanPosition: Double { -1 }
+
+  public func point(position: Double) -> TimePoint {
+    point(sigma: shifted(min((position + 1) / Double(trainingTimesteps), 1)))
+  }
+
+  public func position(of point: TimePoint) -> Double {
+    let unshifted = point.sigma / (point.sigma + shift * (1 - point.sigma))
+    return unshifted * Double(trainingTimesteps) - 1
+  }
+
+  public func level(of point: TimePoint) -> Double { point.sigma }
+  public func point(level: Double) -> TimePoint { point(sigma: level) }
 }

@@ -15,8 +15,12 @@ public struct TimePoint: Hashable, Sendable, Codable {
     self.sigma = sigma
   }
 
-  /// Half the log signal-to-noise ratio, log(alpha / sigma): infinite at the clean end.
+  /// Half the log signal-to-noise ratio, log(alpha / sigma): infinite at the clean end, minus infinity
+  /// where no signal is left.
   public var lambda: Double { .log(alpha) - .log(sigma) }
+
+  /// lambda where sigma / alpha is `noiseToSignal`.
+  static func lambda(noiseToSignal: Double) -> Double { -.log(noiseToSignal) }
 
   /// sigma / alpha, the noise level of k-diffusion and EDM, called sigma there.
   public var noiseToSignal: Double { sigma / alpha }

@@ -19,6 +19,11 @@ public struct PlanBuilder {
     draws = NoiseDraws(correlation)
   }
 
+  /// Where the model is evaluated.
+  var evaluatedPoints: [TimePoint] {
+    operations.compactMap { if case .evaluate(let evaluation) = $0 { evaluation.point } else { nil } }
+  }
+
   /// The model's output at one point, in the form it came.
   public struct ModelOutput: Sendable {
     let output: Int

@@ -123,6 +123,12 @@ public struct SamplingPlan: Hashable, Sendable {
     var builder = PlanBuilder(prediction: prediction, bound: bound, correlation: noise)
     try solver.compile(steps, into: &builder)
     let schedule = RegisterAllocation(builder.operations, result: builder.state)
+    if prediction == .epsilon, let point = builder.evaluatedPoints.first(where: { $0.alpha == 0 }) {
+      throw .incompatible(
+        solver: solver.name,
+        reason:
+          "the model predicts ε, which says nothing about the image at timestep \(point.timestep), where alpha is 0")
+    }
     self.solver = solver.name
     self.prediction = prediction
     self.grid = points

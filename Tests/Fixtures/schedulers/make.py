@@ -14,10 +14,11 @@ import diffusers
 import discrete
 import exponential
 import flow
+import grids
 import noise_level
 
 HERE = Path(__file__).parent
-FAMILIES = {family.__name__: family for module in (discrete, exponential, noise_level, flow) for family in module.FAMILIES}
+FAMILIES = {family.__name__: family for module in (discrete, exponential, noise_level, flow, grids) for family in module.FAMILIES}
 
 
 def main():

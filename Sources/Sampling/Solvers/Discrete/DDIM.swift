@@ -20,7 +20,6 @@ public struct DDIM: Solver {
   public var order: Int? { eta == 0 ? 1 : nil }
 
   public func compile(_ steps: GridSteps, into plan: inout PlanBuilder) throws(SamplingError) {
-    try requireSignal(steps)
     for (s, t) in steps {
       let output = plan.evaluate(at: s)
       let sample = plan.convert(output, to: .sample)

@@ -20,7 +20,6 @@ public struct DDPM: Solver {
   public var order: Int? { nil }
 
   public func compile(_ steps: GridSteps, into plan: inout PlanBuilder) throws(SamplingError) {
-    try requireSignal(steps)
     for (s, t) in steps {
       let posterior = AncestralStep(from: s, to: t)
       let sample = plan.evaluate(.sample, at: s)
