@@ -8,12 +8,26 @@ public struct NoiseSource<State: Tensor>: Sendable {
 
   /// nil for the counter-based field, which a tensor adds in the pass that combines.
   let draw: Draw?
+  /// Whether it has no more than draws 0, 1, 2 ..., and so no Brownian paths.
+  let isSequential: Bool
 
   /// The counter-based field of each image.
-  public static var field: NoiseSource { NoiseSource(draw: nil) }
+  public static var field: NoiseSource { NoiseSource(draw: nil, isSequential: false) }
 
   /// Tensors that somebody else makes.
-  public static func custom(_ draw: @escaping Draw) -> NoiseSource { NoiseSource(draw: draw) }
+  public static func custom(_ draw: @escaping Draw) -> NoiseSource { NoiseSource(draw: draw, isSequential: false) }
+
+  /// The noise of torch generators, an image's being that of its field's `image`.
+  ///
+  /// - Parameter make: makes a tensor of the elements of `[height, width, channels]`.
+  public static func torch(
+    _ noise: TorchNoise, make: @escaping @Sendable (_ elements: [Float], _ shape: Shape) -> State
+  ) -> NoiseSource {
+    NoiseSource(
+      draw: { field, stream, shape in
+        make(noise.channelsLast(draw: Int(stream), image: Int(field.image), shape: shape), shape)
+      }, isSequential: true)
+  }
 }
 
 /// How the draws of a stochastic solver hang together.

@@ -20,6 +20,10 @@ extension SamplingPlan {
     noise: NoiseSource<State> = .field, observe: (SamplingProgress<State>) throws -> Void = { _ in },
     denoise: ([DenoiserRequest<State>]) async throws -> [State]
   ) async throws -> [SamplingResult<State>] {
+    if noise.isSequential, usesBrownianPath {
+      throw SamplingError.incompatible(
+        solver: solver, reason: "its noise is that of a Brownian path, and the source has independent draws only")
+    }
     let states = try startingStates(fields: fields, shape: shape, start: start, noise: noise, at: grid[0])
     let runs = zip(states, fields).map { PlanRun(self, state: $0, field: $1, noise: noise) }
     var loop = SamplingLoop(runs, guidance: guidance, prediction: prediction)

@@ -88,6 +88,14 @@ public struct SamplingPlan: Hashable, Sendable {
     operations.contains { if case .combine(let combination) = $0 { !combination.noises.isEmpty } else { false } }
   }
 
+  /// Whether its noise is that of a Brownian path.
+  public var usesBrownianPath: Bool {
+    operations.contains { operation in
+      guard case .combine(let combination) = operation else { return false }
+      return combination.noises.contains { $0.stream >= BrownianPath.firstStream }
+    }
+  }
+
   /// Compiles `solver` on the times that `grid` visits of `path`, for a model that returns `prediction`.
   ///
   /// - Parameters:
