@@ -14,6 +14,8 @@ protocol ImageRun<State> {
   var stepCount: Int? { get }
   var state: State { get }
   var stepErrors: [SamplingResult<State>.StepError] { get }
+  /// The root mean square of the local errors' sum, each carried to the end.
+  var errorEstimate: Double? { get }
   var rejectedSteps: Int { get }
 }
 

@@ -17,6 +17,7 @@ struct PlanRun<State: Tensor>: ImageRun {
 
   var stepCount: Int? { plan.stepCount }
   var rejectedSteps: Int { 0 }
+  var errorEstimate: Double? { machine.accumulatedError(at: plan.grid[plan.stepCount]) }
   /// As of the last step completed, or of the end.
   var state: State { machine[lastState] }
 
@@ -30,7 +31,9 @@ struct PlanRun<State: Tensor>: ImageRun {
         lastState = combination.output
         return .step(step, plan.grid[step])
       case .estimate(let estimate, let error):
-        stepErrors.append(.init(step: estimate.step, point: plan.grid[estimate.step], error: error))
+        let point = plan.grid[estimate.step]
+        stepErrors.append(.init(step: estimate.step, point: point, error: error))
+        machine.accumulateError(at: point)
       case .finished:
         lastState = plan.output
         return .finished

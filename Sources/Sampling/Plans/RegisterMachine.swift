@@ -11,7 +11,10 @@ struct RegisterMachine<State: Tensor> {
   private var registers: [State?] = []
   /// Kept between operations for its memory.
   private var scratch = LinearCombination<State>([])
+  /// The newest estimate of a local error.
   private var difference: State?
+  /// The local errors so far, each carried on to the point given.
+  private var accumulated: (error: State, point: TimePoint)?
 
   /// What an operation leaves for the run to take note of.
   enum Event {
@@ -76,6 +79,21 @@ struct RegisterMachine<State: Tensor> {
     registers[evaluation.output.index] = output
     if let register = evaluation.unguided { registers[register.index] = unguided }
     position += 1
+  }
+
+  /// Adds the newest estimate, of a step that ends at `point`, to the image's error.
+  mutating func accumulateError(at point: TimePoint) {
+    guard let difference else { return }
+    var sum = accumulated?.error ?? State(zeros: shape)
+    let carry = accumulated.map { point.standardDeviation / $0.point.standardDeviation } ?? 0
+    accumulated = nil
+    sum.assign(.init([.init(carry, sum), .init(1, difference)]))
+    accumulated = (sum, point)
+  }
+
+  /// The root mean square of the errors accumulated; nil where there are none.
+  func accumulatedError(at end: TimePoint) -> Double? {
+    accumulated.map { $0.error.rootMeanSquare() * end.standardDeviation / $0.point.standardDeviation }
   }
 
   private mutating func apply(_ combination: SamplingPlan.Combination) {

@@ -120,14 +120,14 @@ public struct SamplingPlan: Hashable, Sendable {
     }
     var builder = PlanBuilder(prediction: prediction, bound: bound, correlation: noise)
     try solver.compile(steps, into: &builder)
-    let schedule = RegisterAllocation(builder.operations, result: builder.state)
+    let schedule = RegisterAllocation(builder.operations, results: [builder.state])
     self.solver = solver.name
     self.prediction = prediction
     self.grid = points
     self.operations = schedule.operations
     self.registerCount = schedule.count
     self.input = schedule.input
-    self.output = schedule.output
+    self.output = schedule.outputs[0]
     // Repeated points and predictions that leave something undetermined divide by zero.
     if let fault { throw .incompatible(solver: solver.name, reason: fault) }
   }
