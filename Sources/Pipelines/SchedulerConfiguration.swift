@@ -99,10 +99,10 @@ public struct SchedulerConfiguration: Sendable {
   public func plan(
     _ solver: SolverEntry, steps: Int, spacing: GridSpacing? = nil
   ) throws(SamplingError) -> SamplingPlan {
-    guard solver.family == family else {
+    guard solver.families.contains(family) else {
+      let sampled = solver.families.map(\.rawValue).sorted().joined(separator: " and ")
       throw .incompatible(
-        solver: solver.name,
-        reason: "it samples \(solver.family.rawValue) models, and this one's scheduler is \(className)")
+        solver: solver.name, reason: "it samples \(sampled) models, and this one's scheduler is \(className)")
     }
     let chosen = spacing ?? (solver.conventions.hasFixedSpacing ? nil : self.spacing) ?? solver.conventions.spacing
     let points = try chosen.points(

@@ -67,6 +67,23 @@ struct SchedulerConfigurationTests {
     #expect(plan.solver == "flow-euler" && plan.grid[0].sigma == 1 && plan.grid[2].isClean)
   }
 
+  /// An exponential solver in x₀ samples models of either family.
+  @Test func solversOfBothFamilies() throws {
+    let configuration = try Self.configuration(#"{"_class_name": "FlowMatchEulerDiscreteScheduler"}"#)
+    for name in ["unipc2", "dpm++2m", "flow-heun"] {
+      let plan = try configuration.plan(SolverCatalogue.entry(named: name), steps: 4)
+      #expect(plan.grid[0].sigma == 1 && plan.grid[4].isClean && plan.prediction == .flow, "\(name)")
+    }
+    // Models of either family refuse the other's own.
+    #expect(throws: SamplingError.self) {
+      try configuration.plan(SolverCatalogue.entry(named: "dpm-solver-2m"), steps: 4)
+    }
+    #expect(throws: SamplingError.self) {
+      try Self.configuration(Self.pndm).plan(SolverCatalogue.entry(named: "flow-heun"), steps: 4)
+    }
+    #expect(try Self.configuration(Self.pndm).plan(SolverCatalogue.entry(named: "unipc2"), steps: 4).stepCount == 4)
+  }
+
   @Test(arguments: [
     (#"{}"#, "_class_name"), (#"{"_class_name": "DDIMScheduler", "beta_schedule": "laplace"}"#, "beta_schedule"),
     (#"{"_class_name": "DDIMScheduler", "prediction_type": "trigflow"}"#, "prediction_type"),

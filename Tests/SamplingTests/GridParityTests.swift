@@ -17,7 +17,8 @@ struct GridParityTests {
     let finalNoise: GridEnd? = config.finalSigmasType == "sigma_min" ? .leastNoise : nil
     if config.useKarrasSigmas ?? false {
       let isDPM = solver.conventions.division == .stepsAndEnd
-      return try KarrasGrid(steps: example.steps, tellsRoundedTimes: isDPM, end: finalNoise ?? .clean).points(on: path)
+      let end = finalNoise ?? solver.conventions.end ?? .clean
+      return try KarrasGrid(steps: example.steps, tellsRoundedTimes: isDPM, end: end).points(on: path)
     }
     return try GridSpacing(named: config.timestepSpacing ?? "linspace").points(
       steps: example.steps, for: solver.conventions, on: path, offset: config.stepsOffset ?? 0,
@@ -26,12 +27,13 @@ struct GridParityTests {
 
   @Test(arguments: [
     ("ddim", "ddim", 18, 0), ("ddpm", "ddpm", 10, 0), ("dpm_multistep", "dpm++2m", 36, 1),
-    ("dpm_singlestep", "dpm++2s", 28, 0), ("euler", "euler", 13, 1), ("heun", "heun", 7, 0),
+    ("dpm_singlestep", "dpm++2s", 28, 0), ("dpm_multistep_more", "dpm++2m", 38, 0), ("unipc", "unipc2", 40, 0),
+    ("deis", "deis2", 23, 0), ("euler", "euler", 13, 1), ("heun", "heun", 7, 0),
   ])
   func timestepsAndSigmas(_ file: String, _ name: String, same: Int, different: Int) throws {
     let solver = try SolverCatalogue.entry(named: name)
     var counts = (same: 0, different: 0)
-    for example in try SchedulerCase.all(file) {
+    for example in try SchedulerCase.all(file) where example.prediction != .flow {
       let points = try Self.points(example, for: solver)
       let timesteps = example.double.sigmas == nil ? example.double.timesteps : example.points.map(\.timestep)
       #expect(points.count == example.steps + 1, "\(example.name)")

@@ -40,7 +40,7 @@ struct PlanTests {
 
   /// Steps of log 2 in lambda, so that e^-h is 1/2: the first takes half of the prediction, the second extrapolates it
   /// by half a difference, 1/2 (m₁ + (m₁ - m₀) / 2), and the last is the prediction. Conversion and clipping are
-  /// operations as well.
+  /// operations as well, and so is the estimate of the extrapolation's error.
   @Test func everyOperationIsInTheTable() throws {
     let points = [0.8, 0.4, 0.2, 0].enumerated().map { index, sigma in
       TimePoint(timestep: 900 - 300 * Double(index), alpha: 1, sigma: sigma)
@@ -57,6 +57,7 @@ struct PlanTests {
            1       600      1    0.4  0.916291  r1 = 0.5 r0 + 0.5 r2
                    600      1    0.4  0.916291  r0 = model(r1)
                                                 r3 = clip(1 r1 - 0.4 r0, ±2)
+                                                e2 = rms(0.25 r3 - 0.25 r2)
            2       300      1    0.2   1.60944  r0 = 0.5 r1 + 0.75 r3 - 0.25 r2
                    300      1    0.2   1.60944  r2 = model(r0)
                                                 r3 = clip(1 r0 - 0.2 r2, ±2)
@@ -105,8 +106,8 @@ struct PlanTests {
     let refused: [(any Solver, [TimePoint])] = [
       (try DPMSolverMultistep(.epsilon, order: 2), trailing), (try DPMSolverSinglestep(.epsilon, order: 2), trailing),
       (DDIM(), straight), (DDPM(), straight), (Euler(), straight), (Heun(), straight),
-      (try DPMSolverMultistep(.sample, order: 2), straight), (FlowEuler(), trailing), (FlowMidpoint(), trailing),
-      (FlowHeun(), trailing),
+      (try DPMSolverSinglestep(.sample, order: 2), straight), (FlowEuler(), trailing), (FlowMidpoint(), trailing),
+      (FlowHeun(), trailing), (try DEIS(order: 2), trailing), (try DEIS(order: 2), straight),
     ]
     for (solver, points) in refused {
       let error = #expect(throws: SamplingError.self) { try SamplingPlan(solver, at: points, prediction: .sample) }

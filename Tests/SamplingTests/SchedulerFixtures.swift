@@ -22,6 +22,9 @@ struct SchedulerCase: Decodable, Sendable {
     let finalSigmasType: String?
     let useKarrasSigmas: Bool?
     let eulerAtFinal: Bool?
+    let predictX0: Bool?
+    let disableCorrector: [Int]?
+    let sigmaData: Double?
     let shift: Double?
   }
 
@@ -62,7 +65,7 @@ struct SchedulerCase: Decodable, Sendable {
   var prediction: Prediction {
     switch predictionType {
     case "v_prediction": .velocity
-    case "flow": .flow
+    case "flow", "flow_prediction": .flow
     case "sample": .sample
     default: .epsilon
     }

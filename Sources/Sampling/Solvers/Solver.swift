@@ -39,8 +39,10 @@ extension Solver {
   public var isInversion: Bool { false }
 
   /// Refuses points with nothing but noise, where ε and x₀ do not determine each other.
-  func requireSignal(_ steps: GridSteps) throws(SamplingError) {
-    if let point = steps.points.first(where: { $0.alpha == 0 }) {
+  ///
+  /// - Parameter exceptAtStart: leaves out the first point, where a solver goes by the limit.
+  func requireSignal(_ steps: GridSteps, exceptAtStart: Bool = false) throws(SamplingError) {
+    if let point = steps.points.dropFirst(exceptAtStart ? 1 : 0).first(where: { $0.alpha == 0 }) {
       throw .incompatible(
         solver: name, reason: "it divides by alpha, which is 0 at timestep \(point.timestep); a flow solver does not")
     }

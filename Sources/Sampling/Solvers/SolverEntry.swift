@@ -8,8 +8,10 @@ public struct SolverEntry: Sendable {
   public let summary: String
   /// arXiv identifier or citation.
   public let paper: String
-  /// The kind of model it samples.
+  /// The kind of model it was made for.
   public let family: Family
+  /// Every kind of model it samples.
+  public let families: Set<Family>
   /// The grids it is used to.
   public let conventions: GridConventions
   /// The solver for a grid of so many steps.
@@ -24,13 +26,15 @@ public struct SolverEntry: Sendable {
 
   init(
     _ name: String, aliases: [String] = [], _ summary: String, paper: String, family: Family = .diffusion,
-    conventions: GridConventions, make: @escaping @Sendable (_ steps: Int) throws(SamplingError) -> any Solver
+    otherFamilies: Set<Family> = [], conventions: GridConventions,
+    make: @escaping @Sendable (_ steps: Int) throws(SamplingError) -> any Solver
   ) {
     self.name = name
     self.aliases = aliases
     self.summary = summary
     self.paper = paper
     self.family = family
+    self.families = otherFamilies.union([family])
     self.conventions = conventions
     self.make = make
   }

@@ -2,7 +2,7 @@
 ///
 /// Lu et al. 2022, arXiv:2206.00927 (prediction ε) and arXiv:2211.01095, algorithm 2 (prediction x₀, the `++` forms).
 /// Starts with lower orders. A step to sigma 0 is of first order, which is exact there: the state becomes x₀.
-public struct DPMSolverMultistep: Solver {
+public struct DPMSolverMultistep: MultistepSolver {
   /// How derivatives enter the second order.
   public enum Variant: String, Sendable, CaseIterable {
     /// φ₁/2 in the place of φ₂: the papers' default.
@@ -28,11 +28,13 @@ public struct DPMSolverMultistep: Solver {
   public let thirdOrder: ThirdOrder
   /// Lowers the order of the last steps to 2 and 1, as diffusers does below 15 steps.
   public let lowersFinalOrder: Bool
+  /// Makes the last step one of first order: diffusers' `euler_at_final`.
+  public let eulerAtFinal: Bool
 
   /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` for an order outside 1...3 or another prediction.
   public init(
     _ prediction: Prediction, order: Int, variant: Variant = .midpoint, thirdOrder: ThirdOrder = .published,
-    lowersFinalOrder: Bool = false
+    lowersFinalOrder: Bool = false, eulerAtFinal: Bool = false
   ) throws(SamplingError) {
     try checkDPMOptions(prediction, order: order)
     self.prediction = prediction
@@ -40,6 +42,7 @@ public struct DPMSolverMultistep: Solver {
     self.variant = variant
     self.thirdOrder = thirdOrder
     self.lowersFinalOrder = lowersFinalOrder
+    self.eulerAtFinal = eulerAtFinal
   }
 
   public var name: String {
@@ -49,42 +52,27 @@ public struct DPMSolverMultistep: Solver {
 
   public var order: Int? { stepOrder == 3 && thirdOrder == .published ? 2 : stepOrder }
 
-  public func compile(_ steps: GridSteps, into plan: inout PlanBuilder) throws(SamplingError) {
-    try requireSignal(steps)
-    if prediction == .epsilon { try requireNoise(steps) }
-    let start = plan.currentState
-    var history: [(value: PlanBuilder.Operand, h: Double)] = []  // newest first, with the step that followed
-    for (index, (s, t)) in steps.enumerated() {
-      let step = ExponentialStep(prediction, from: s, to: t)
-      let now = plan.evaluate(prediction, at: s)
-      var order = min(stepOrder, history.count + 1)
-      if t.isClean { order = 1 }
-      if lowersFinalOrder { order = min(order, steps.count - index) }
-      defer { history = [(now, step.h)] + history.prefix(1) }
+  public var retakesSecondStep: Bool { stepOrder == 3 && thirdOrder == .consistent }
 
-      if order == 2, index == 1, stepOrder == 3, thirdOrder == .consistent {
-        let both = ExponentialStep(prediction, from: steps.points[0], to: t)
-        let slope = both.h / history[0].h * (1 * now - 1 * history[0].value)
-        plan.step(both.carry * start + both.weight(1) * history[0].value + both.weight(2) * slope)
-        continue
-      }
-      var update = step.carry * .state + step.weight(1) * now
-      if order >= 2 {
-        // Divided differences of f over lambda, times h.
-        let slope = step.h / history[0].h * (1 * now - 1 * history[0].value)
-        if order == 2 {
-          update = update + (variant == .midpoint ? step.weight(1) / 2 : step.weight(2)) * slope
-        } else {
-          let earlier = step.h / history[1].h * (1 * history[0].value - 1 * history[1].value)
-          let span = history[0].h + history[1].h
-          let difference = slope - earlier
-          let first = slope + history[0].h / span * difference
-          let second = (thirdOrder == .consistent ? 2 : 1) * step.h / span * difference
-          update = update + step.weight(2) * first + step.weight(3) * second
-        }
-      }
-      plan.step(update)
+  public func update(_ multistep: MultistepStep) -> PlanExpression {
+    let step = ExponentialStep(prediction, from: multistep.start, to: multistep.end)
+    let values = multistep.values.map(\.operand)
+    let update = step.carry * multistep.state + step.weight(1) * values[0]
+    guard multistep.order > 1 else { return update }
+    let lambdas = multistep.values.map(\.point.lambda)
+    // Divided differences of f over lambda, times h.
+    let recent = lambdas[0] - lambdas[1]
+    let slope = step.h / recent * (1 * values[0] - 1 * values[1])
+    if multistep.order == 2 {
+      let isMidpoint = variant == .midpoint && !multistep.isRetaken
+      return update + (isMidpoint ? step.weight(1) / 2 : step.weight(2)) * slope
     }
+    let before = lambdas[1] - lambdas[2]
+    let span = recent + before
+    let difference = slope - step.h / before * (1 * values[1] - 1 * values[2])
+    let first = slope + recent / span * difference
+    let second = (thirdOrder == .consistent ? 2 : 1) * step.h / span * difference
+    return update + step.weight(2) * first + step.weight(3) * second
   }
 }
 
@@ -115,6 +103,7 @@ extension DPMSolverMultistep {
       stem + (thirdOrder == .consistent ? "-consistent" : ""), aliases: aliases,
       "multistep, order \(order)\(published ? " by name and 2 by measurement" : ""), 10 to 20 steps",
       paper: prediction == .sample ? "arXiv:2211.01095" : "arXiv:2206.00927",
+      otherFamilies: prediction == .sample ? [.flow] : [],
       conventions: .multistep.with { $0.end = prediction == .sample ? .clean : .leastNoise }
     ) { steps throws(SamplingError) in
       // diffusers lowers the final orders of short runs only.

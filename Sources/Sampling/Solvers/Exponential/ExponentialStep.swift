@@ -9,7 +9,7 @@ import RealModule
 /// (Lu et al. 2022, arXiv:2206.00927, eq. 3.7 for ε and arXiv:2211.01095, eq. 14 for x₀.) The weights are
 /// wₖ = alpha h φₖ(-h) for x₀ and wₖ = -sigma h φₖ(h) for ε, alpha and sigma those of the step's end.
 struct ExponentialStep {
-  /// The step in lambda; infinite where it ends at sigma 0.
+  /// The step in lambda; infinite where it starts at alpha 0 or ends at sigma 0.
   let h: Double
   let carry: Double
   private let scale: Double
@@ -25,9 +25,25 @@ struct ExponentialStep {
     }
   }
 
-  /// wₖ, with the limit at sigma 0 for x₀: alpha / (k - 1)!.
+  /// wₖ, with the limit of an infinite step for x₀: alpha / (k - 1)!.
   func weight(_ k: Int) -> Double {
     guard h.isFinite else { return scale / (1..<max(k, 2)).reduce(1.0) { $0 * Double($1) } }
     return scale * h * phi(k, direction * h)
+  }
+
+  /// What wₖ is at k = 1 where the exponential is taken for 1: ± alpha h or sigma h.
+  var flatWeight: Double { scale * h }
+
+  /// The state at the end where f is interpolated at some values of lambda, of which the first is the start.
+  ///
+  /// The exponential Adams methods of Hochbruck and Ostermann 2010, "Exponential integrators".
+  func interpolating(_ values: [MultistepStep.Value], from state: PlanExpression.Operand) -> PlanExpression {
+    let start = carry * state
+    guard h != 0 else { return start }
+    guard h.isFinite, values.count > 1 else { return start + weight(1) * values[0].operand }
+    let nodes = values.map { ($0.point.lambda - values[0].point.lambda) / h }
+    return zip(values, lagrangeWeights(nodes, direction * h)).reduce(start) { sum, term in
+      sum + scale * h * term.1 * term.0.operand
+    }
   }
 }
