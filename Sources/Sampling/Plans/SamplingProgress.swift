@@ -59,7 +59,7 @@ public struct SamplingResult<State: Tensor>: Sendable {
   /// variance. Errors of one direction add up and others cancel, which a sum of their sizes would not know; of the sums
   /// tried on exact mixtures this ranks images best. It is made for ranking: being the error of the lower order it is
   /// several times that of the image, ever more so with more steps. It knows nothing of steps without an estimate, such
-  /// as a long one to sigma 0, and ranks poorly images that are all about equally far.
+  /// as a long one to sigma 0. It ranks poorly images that are all about equally far, and the results of third order.
   public let errorEstimate: Double?
   /// Steps that an adaptive solver tried and took back; their evaluations are counted.
   public let rejectedSteps: Int
