@@ -207,6 +207,14 @@ struct AdaptiveTests {
     }
   }
 
+  @Test func pairsHaveNames() throws {
+    let names = AdaptiveCatalogue.all.map(\.name)
+    #expect(Set(names + SolverCatalogue.all.map(\.name)).count == names.count + SolverCatalogue.all.count)
+    #expect(Set(names).isSuperset(of: Self.pairs.map(\.name)) && names.count == 8)
+    for name in names { #expect(try AdaptiveCatalogue.entry(named: name.uppercased()).name == name) }
+    #expect(throws: SamplingError.unknownSolver("ddim", known: names)) { try AdaptiveCatalogue.entry(named: "ddim") }
+  }
+
   @Test func whatMakesNoSenseIsRefused() throws {
     let pair = try DPMSolverPair(.sample, order: 2)
     let tolerance = try ErrorTolerance(relative: 1e-3)
