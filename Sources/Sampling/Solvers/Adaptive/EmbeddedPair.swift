@@ -26,8 +26,9 @@ public protocol EmbeddedPair: Sendable {
   /// What is requested is the error of the final image. The estimate is one of the lower order's local error, h^(q + 1)
   /// for order q, and the better result, which is kept, has a global error of the same power of h: their ratio does not
   /// depend on the tolerance once steps are short, but on the problem and the pair. This number is the pair's part of
-  /// it, measured on exact problems (Gaussians and a mixture), where the errors of single images lie between 0.02 and 5
-  /// times the request. On other data it is a calibration and not a bound: where trajectories part, errors grow.
+  /// it, measured on exact problems (Gaussians and a mixture), where the errors of single images lie between 0.01 and 5
+  /// times the request. On other data it is a calibration and not a bound: where trajectories part, errors grow. On
+  /// straight paths it is cautious.
   var tolerancePerStep: Double { get }
 
   /// Writes a step from `s` to `t`: moves the state to the better result and estimates the error of the other.
