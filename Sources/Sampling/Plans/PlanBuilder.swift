@@ -12,11 +12,22 @@ public struct PlanBuilder {
   private var stepCount = 0
   private var draws: NoiseDraws
   private var completesSteps = true
+  /// What the model has said of the starting state, if it has been asked: register 1.
+  private var known: ModelOutput?
+  /// What it is asked last.
+  private(set) var newest: ModelOutput?
 
-  init(prediction: Prediction, bound: SampleBound?, correlation: NoiseCorrelation) {
+  /// - Parameter known: where the model has been evaluated on the starting state, if it has.
+  init(
+    prediction: Prediction, bound: SampleBound?, correlation: NoiseCorrelation = .independent, known: TimePoint? = nil
+  ) {
     self.prediction = prediction
     self.bound = bound
     draws = NoiseDraws(correlation)
+    if let known {
+      self.known = ModelOutput(output: 1, input: 0, point: known)
+      registerCount = 2
+    }
   }
 
   /// Where the model is evaluated.
@@ -37,9 +48,11 @@ public struct PlanBuilder {
   /// Evaluates the model on the state, or on a stage of the step under way.
   public mutating func evaluate(at point: TimePoint, of operand: Operand = .state) -> ModelOutput {
     let input = register(of: operand)
-    let output = newRegister()
-    operations.append(.evaluate(.init(input: .init(input), point: point, output: .init(output))))
-    return ModelOutput(output: output, input: input, point: point)
+    if let known, known.input == input, known.point == point { return known }
+    let result = ModelOutput(output: newRegister(), input: input, point: point)
+    operations.append(.evaluate(.init(input: .init(input), point: point, output: .init(result.output))))
+    newest = result
+    return result
   }
 
   /// Evaluates the model once, for the guided output and for the one that guidance starts from, the unconditional one.

@@ -4,21 +4,24 @@
 /// that nobody needs any more and allocates nothing after the first steps.
 struct RegisterAllocation {
   private(set) var operations: [SamplingPlan.Operation] = []
-  private(set) var count = 1
+  private(set) var count: Int
   let input = SamplingPlan.Register(0)
-  private(set) var output = SamplingPlan.Register(0)
+  /// Where the tensors that outlive the operations lie, in the order asked for.
+  private(set) var outputs: [SamplingPlan.Register] = []
 
   /// - Parameters:
   ///   - written: operations in which every register is written once; register 0 is the starting state.
-  ///   - result: the register that holds the result.
-  init(_ written: [SamplingPlan.Operation], result: Int) {
-    var lastUse = [result: written.count]
+  ///   - results: the registers that are read after the last operation.
+  ///   - given: how many registers are written before the first, from 0. They stay where they are.
+  init(_ written: [SamplingPlan.Operation], results: [Int], given: Int = 1) {
+    var lastUse = Dictionary(results.map { ($0, written.count) }) { first, _ in first }
+    count = given
     for (index, operation) in written.enumerated().reversed() {
       for register in operation.inputs where lastUse[register.index] == nil {
         lastUse[register.index] = index
       }
     }
-    var assigned = [0: SamplingPlan.Register(0)]
+    var assigned = Dictionary(uniqueKeysWithValues: (0..<given).map { ($0, SamplingPlan.Register($0)) })
     var free: [Int] = []
     for (index, operation) in written.enumerated() {
       let inputs = operation.inputs
@@ -37,7 +40,7 @@ struct RegisterAllocation {
         if let dead = assigned[target.index] { free.append(dead.index) }
       }
     }
-    output = assigned[result] ?? input
+    outputs = results.map { assigned[$0] ?? .init($0) }
   }
 }
 

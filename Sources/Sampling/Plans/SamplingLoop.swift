@@ -45,7 +45,7 @@ struct SamplingLoop<Run: ImageRun, Guide: Guidance> {
     return images.map {
       SamplingResult(
         state: $0.run.state, evaluations: $0.evaluations, stepErrors: $0.run.stepErrors,
-        rejectedSteps: $0.run.rejectedSteps)
+        errorEstimate: $0.run.errorEstimate, rejectedSteps: $0.run.rejectedSteps)
     }
   }
 

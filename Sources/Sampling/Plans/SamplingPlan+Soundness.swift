@@ -46,7 +46,7 @@ extension SamplingPlan {
 }
 
 extension SamplingPlan.Operation {
-  fileprivate var coefficients: [Double] {
+  var coefficients: [Double] {
     switch self {
     case .evaluate: []
     case .combine(let combination): combination.terms.map(\.coefficient) + combination.noises.map(\.coefficient)

@@ -130,7 +130,7 @@ public struct SamplingPlan: Hashable, Sendable {
     }
     var builder = PlanBuilder(prediction: prediction, bound: bound, correlation: noise)
     try solver.compile(steps, into: &builder)
-    let schedule = RegisterAllocation(builder.operations, result: builder.state)
+    let schedule = RegisterAllocation(builder.operations, results: [builder.state])
     if prediction == .epsilon, let point = builder.evaluatedPoints.first(where: { $0.alpha == 0 }) {
       throw .incompatible(
         solver: solver.name,
@@ -143,7 +143,7 @@ public struct SamplingPlan: Hashable, Sendable {
     self.operations = schedule.operations
     self.registerCount = schedule.count
     self.input = schedule.input
-    self.output = schedule.output
+    self.output = schedule.outputs[0]
     // Repeated points and predictions that leave something undetermined divide by zero.
     if let fault { throw .incompatible(solver: solver.name, reason: fault) }
   }
