@@ -1,12 +1,16 @@
+import RealModule
+
 /// The steps of a grid: a sequence of (from, to) pairs of time points, noisiest first, or last for an inversion.
 public struct GridSteps: Sequence, Sendable {
   public let points: [TimePoint]
   /// Whether the noise rises from point to point.
   public let areRising: Bool
+  /// The noise path that the points lie on, where the caller gave one.
+  private let path: (any NoisePath)?
 
   /// - Throws: ``SamplingError/invalidGrid(_:)`` unless there are two or more finite points whose noise never rises, or
   ///   never falls, of which only the end with the least noise may be clean.
-  public init(_ points: [TimePoint]) throws(SamplingError) {
+  public init(_ points: [TimePoint], on path: (any NoisePath)? = nil) throws(SamplingError) {
     guard points.count >= 2 else { throw .invalidGrid("needs two points or more, not \(points.count)") }
     for point in points {
       guard point.alpha.isFinite, point.sigma.isFinite, point.timestep.isFinite, point.alpha >= 0, point.sigma >= 0,
@@ -21,9 +25,31 @@ public struct GridSteps: Sequence, Sendable {
     }
     guard !falling.dropLast().contains(where: \.isClean) else { throw .invalidGrid("goes on after sigma 0") }
     self.points = points
+    self.path = path
   }
 
   public var count: Int { points.count - 1 }
+
+  /// The point of half log signal-to-noise ratio `lambda` within the step from `s` to `t`, or a little before it.
+  ///
+  /// On the noise path where it is known, no further than its ends; otherwise interpolated, time being taken for linear
+  /// in lambda, between points that are both straight, both of alpha 1, or else as variance preserving as the two are.
+  public func point(lambda: Double, from s: TimePoint, to t: TimePoint) -> TimePoint {
+    if let path { return path.point(lambda: lambda) }
+    let fraction = t.isClean ? 0 : (lambda - s.lambda) / (t.lambda - s.lambda)
+    let timestep = s.timestep + fraction * (t.timestep - s.timestep)
+    let level = Double.exp(-lambda)
+    let alpha: Double
+    if [s, t].allSatisfy({ abs($0.alpha + $0.sigma - 1) < 1e-9 }) {
+      alpha = 1 / (1 + level)
+    } else if abs(s.alpha - t.alpha) < 1e-12 {
+      alpha = s.alpha
+    } else {
+      let deviation = s.standardDeviation * Double.pow(t.standardDeviation / s.standardDeviation, fraction)
+      alpha = deviation / (1 + level * level).squareRoot()
+    }
+    return TimePoint(timestep: timestep, alpha: alpha, sigma: alpha * level)
+  }
 
   public func makeIterator() -> some IteratorProtocol<(TimePoint, TimePoint)> {
     zip(points, points.dropFirst()).makeIterator()

@@ -76,10 +76,13 @@ public struct PlanBuilder {
   }
 
   /// Makes `expression` the state and completes a step.
-  public mutating func step(_ expression: PlanExpression) {
+  ///
+  /// - Parameter keepsNoise: whether the next step may begin where this one does, so that its noise has to contain this
+  ///   one's.
+  public mutating func step(_ expression: PlanExpression, keepsNoise: Bool = false) {
     stepCount += 1
     state = register(of: append(expression, completedStep: stepCount))
-    draws.forgetIntervals()
+    if !keepsNoise { draws.forgetIntervals() }
   }
 
   /// Makes `expression` the state without completing a step: for what is corrected, or taken anew, within one.

@@ -98,18 +98,20 @@ public struct SamplingPlan: Hashable, Sendable {
     _ solver: some Solver, on path: some NoisePath, grid: some Grid, prediction: Prediction = .epsilon,
     bound: SampleBound? = nil, noise: NoiseCorrelation = .independent
   ) throws(SamplingError) {
-    try self.init(solver, at: grid.points(on: path), prediction: prediction, bound: bound, noise: noise)
+    try self.init(solver, at: grid.points(on: path), on: path, prediction: prediction, bound: bound, noise: noise)
   }
 
   /// Compiles `solver` on the times given, noisiest first; a solver that inverts, on rising ones.
   ///
+  /// - Parameter path: the noise path they lie on, for solvers that visit points between them; without it those are
+  ///   interpolated.
   /// - Throws: `SamplingError` where the times are not a monotone list of two or more, do not fit the solver, or give
   ///   a coefficient that is not finite.
   public init(
-    _ solver: some Solver, at points: [TimePoint], prediction: Prediction = .epsilon, bound: SampleBound? = nil,
-    noise: NoiseCorrelation = .independent
+    _ solver: some Solver, at points: [TimePoint], on path: (any NoisePath)? = nil,
+    prediction: Prediction = .epsilon, bound: SampleBound? = nil, noise: NoiseCorrelation = .independent
   ) throws(SamplingError) {
-    let steps = try GridSteps(points)
+    let steps = try GridSteps(points, on: path)
     guard steps.areRising == solver.isInversion else {
       throw .incompatible(
         solver: solver.name,
