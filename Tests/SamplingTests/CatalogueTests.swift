@@ -108,7 +108,16 @@ struct CatalogueTests {
     ("res-3s", 3, 20), ("gradient-estimation", 1, 20),
   ]
   static let noiseLevel: [Cost] = [("euler", 1, 20), ("heun", 2, 39), ("dpm2", 2, 20)]
-  static let stochastic: [Cost] = []
+  static let stochastic: [Cost] = [
+    ("dpm-solver-1m-sde", nil, 20), ("dpm-solver-2m-sde", nil, 20), ("dpm-solver-3m-sde-consistent", nil, 20),
+    ("dpm++1m-sde", nil, 20), ("dpm++2m-sde", nil, 20), ("dpm++3m-sde", nil, 20), ("dpm++3m-sde-published", nil, 20),
+    ("dpm++3m-sde-consistent", nil, 20), ("dpm++2s-sde", nil, 20), ("dpm++3s-sde", nil, 20), ("dpm++sde", nil, 39),
+    ("euler-ancestral", nil, 20), ("dpm2-ancestral", nil, 39), ("dpm++2s-ancestral", nil, 39),
+    ("euler-churn", nil, 20), ("euler-churn-published", nil, 20), ("edm-heun", nil, 39), ("sa-solver", nil, 20),
+    ("sa-solver-epsilon", nil, 20), ("er-sde-1", nil, 20), ("er-sde-2", nil, 20), ("er-sde-3", nil, 20),
+    ("er-sde-3-consistent", nil, 20), ("ddim-cfg++", 1, 20), ("euler-ancestral-cfg++", nil, 20),
+    ("dpm++2m-cfg++", 2, 20),
+  ]
   static let flow: [Cost] = [
     ("flow-renoise", nil, 20),
     ("flow-euler", 1, 20), ("flow-midpoint", 2, 40), ("flow-heun", 2, 39), ("flow-ralston3", 3, 60),
@@ -123,7 +132,7 @@ struct CatalogueTests {
       let entry = try SolverCatalogue.entry(named: name)
       #expect(try entry.make(20).order == order, "\(name)")
       #expect(try Self.plan(entry, .trailing, steps: 20).evaluationCount == evaluations, "\(name)")
-      #expect(try Self.plan(entry, .trailing, steps: 20).isStochastic == (order == nil))
+      #expect(try Self.plan(entry, .trailing, steps: 20).isStochastic == (order == nil), "\(name)")
     }
   }
 

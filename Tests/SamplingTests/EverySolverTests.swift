@@ -24,32 +24,6 @@ struct EverySolverTests {
 
   static func prediction(_ entry: SolverEntry) -> Prediction { entry.family == .flow ? .flow : .epsilon }
 
-  /// The relative distance of single-precision states to the exact trajectory.
-  static func singlePrecisionError(_ entry: SolverEntry, steps: Int) async throws -> Double {
-    let points = try points(entry, steps: steps)
-    let plan = try SamplingPlan(entry.make(steps), at: points, prediction: prediction(entry))
-    let result: FloatTensor = try await plan.run(
-      fields: [NoiseField(seed: 0)], shape: start.shape, start: .unitVariance([FloatTensor(start)])
-    ) { requests in
-      requests.map { FloatTensor(data.prediction(plan.prediction, of: $0.state.double, at: $0.time)) }
-    }[0]
-    let scaled = DoubleTensor.combining((plan.initialScale, start))
-    return result.double.relativeError(to: data.trajectory(of: scaled, from: points[0], to: points[steps]))
-  }
-
-  /// Coefficients that cancel would magnify the roundings of the states: the error never grows with the steps, down to
-  /// what single precision allows for sums over so many steps.
-  @Test func moreStepsAreNeverWorseInSinglePrecision() async throws {
-    for entry in SolverCatalogue.all where try entry.make(100).order != nil {
-      var best = Double.infinity
-      for steps in [50, 100, 200, 400, 1000] {
-        let error = try await Self.singlePrecisionError(entry, steps: steps)
-        #expect(error <= max(1.02 * best, 3e-6), "\(entry.name): \(error) at \(steps) steps, after \(best)")
-        best = min(best, error)
-      }
-    }
-  }
-
   /// Runs that end at sigma 0 converge to the end of the exact trajectory, short of what the last step leaves out: the
   /// part of sigma_min² of the data's variance, 0.5 or more here.
   @Test func runsToSigmaZeroConverge() async throws {

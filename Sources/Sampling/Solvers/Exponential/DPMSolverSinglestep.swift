@@ -52,8 +52,8 @@ public struct DPMSolverSinglestep: Solver {
   }
 
   /// The state at the end of `step` from predictions at its start and at the given fractions of it.
-  private func update(
-    _ step: ExponentialStep, from state: PlanBuilder.Operand, _ values: [PlanBuilder.Operand], ratios: [Double]
+  func update(
+    _ step: some IntegratingStep, from state: PlanBuilder.Operand, _ values: [PlanBuilder.Operand], ratios: [Double]
   ) -> PlanExpression {
     // At sigma 0 the state is the prediction of x₀, of which the newest is the best.
     guard step.h.isFinite else { return step.carry * state + step.weight(1) * values[values.count - 1] }
@@ -75,7 +75,7 @@ public struct DPMSolverSinglestep: Solver {
   }
 
   /// How many intervals each step spans.
-  private func spans(of count: Int, endsClean: Bool) -> [Int] {
+  func spans(of count: Int, endsClean: Bool) -> [Int] {
     var spans = Array(repeating: stepOrder, count: count / stepOrder)
     let rest = count % stepOrder
     let lowers = lowersFinalOrder || endsClean
