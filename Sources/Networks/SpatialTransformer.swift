@@ -30,13 +30,21 @@ struct SpatialTransformer: Sendable {
   /// - Parameters:
   ///   - input: `[batch, height, width, channels]`.
   ///   - context: per block, the keys and values of each image's prompt.
-  func callAsFunction(_ input: DenseTensor<Float>, context: ArraySlice<[KeyValues]>) -> DenseTensor<Float> {
+  ///   - perturbations: per image, or empty for none.
+  func callAsFunction(
+    _ input: DenseTensor<Float>, context: ArraySlice<[KeyValues]>, perturbations: [UNetPerturbation.Kind?] = []
+  ) -> DenseTensor<Float> {
     let pixels: Shape = [input.shape[0], input.shape[1] * input.shape[2], input.shape[3]]
     var hidden = input.groupNormalized(norm, groups: groups).reshaped(pixels).linear(projectIn)
     for (block, context) in zip(blocks, context) {
-      hidden = block(hidden, context: context)
+      hidden = block(
+        hidden, context: context, size: (input.shape[1], input.shape[2]), perturbations: perturbations)
     }
-    return hidden.linear(projectOut, residual: input.reshaped(pixels)).reshaped(input.shape)
+    var output = hidden.linear(projectOut, residual: input.reshaped(pixels))
+    for (image, kind) in perturbations.enumerated() where kind == .skipped {
+      output.replaceImage(image, with: input.reshaped(pixels))
+    }
+    return output.reshaped(input.shape)
   }
 }
 
@@ -76,15 +84,27 @@ struct TransformerBlock: Sendable {
       context.linear(contextProjection), firstRow: 0, length: context.shape[0], keyColumn: 0, valueColumn: channels)
   }
 
-  /// - Parameter input: `[batch, pixels, channels]`.
-  func callAsFunction(_ input: DenseTensor<Float>, context: [KeyValues]) -> DenseTensor<Float> {
+  /// - Parameters:
+  ///   - input: `[batch, pixels, channels]`.
+  ///   - size: whose product the pixels are.
+  ///   - perturbations: per image, or empty for none.
+  func callAsFunction(
+    _ input: DenseTensor<Float>, context: [KeyValues], size: (height: Int, width: Int),
+    perturbations: [UNetPerturbation.Kind?]
+  ) -> DenseTensor<Float> {
     let (batch, length) = (input.shape[0], input.shape[1])
-    let projected = input.layerNormalized(norm1).linear(selfProjection)
+    var projected = input.layerNormalized(norm1).linear(selfProjection)
+    for case (let image, .blurredQueries(let sigma)?) in perturbations.enumerated() {
+      projected.blurImage(image, columns: channels, size: size, sigma: sigma)
+    }
     let own = (0..<batch).map {
       KeyValues(projected, firstRow: $0 * length, length: length, keyColumn: channels, valueColumn: 2 * channels)
     }
-    var hidden = DenseTensor.attention(queries: projected, keyValues: own, width: channels, heads: heads)
-      .linear(selfOut, residual: input)
+    var attended = DenseTensor.attention(queries: projected, keyValues: own, width: channels, heads: heads)
+    for (image, kind) in perturbations.enumerated() where kind == .identityAttention {
+      attended.replaceImage(image, with: projected, column: 2 * channels)
+    }
+    var hidden = attended.linear(selfOut, residual: input)
     let queries = hidden.layerNormalized(norm2).linear(query)
     hidden = DenseTensor.attention(queries: queries, keyValues: context, width: channels, heads: heads)
       .linear(crossOut, residual: hidden)

@@ -121,6 +121,30 @@ public struct UNet2DConditionModel: Sendable {
     (down + (mid.map { [$0] } ?? []) + up).flatMap(\.transformers).flatMap(\.blocks)
   }
 
+  /// The names of the layers that can be disturbed, diffusers' own: "mid_block.attentions.0" and the like.
+  public var transformerNames: [String] {
+    let blocks =
+      down.enumerated().map { ("down_blocks.\($0)", $1) } + (mid.map { [("mid_block", $0)] } ?? [])
+      + up.enumerated().map { ("up_blocks.\($0)", $1) }
+    return blocks.flatMap { name, block in block.transformers.indices.map { "\(name).attentions.\($0)" } }
+  }
+
+  /// A disturbance of layers, by their names or by those of blocks that hold them: "mid_block", "up_blocks.1".
+  ///
+  /// - Throws: ``UnknownLayerError`` for a name that means no layer.
+  public func perturbation(
+    _ kind: UNetPerturbation.Kind, layers: [String]
+  ) throws(UnknownLayerError) -> UNetPerturbation {
+    let known = transformerNames
+    var found: Set<String> = []
+    for name in layers {
+      let own = known.filter { $0 == name || $0.hasPrefix(name + ".") }
+      guard !own.isEmpty else { throw UnknownLayerError(name: name, known: known) }
+      found.formUnion(own)
+    }
+    return UNetPerturbation(kind: kind, layers: found)
+  }
+
   /// Projects a prompt's embeddings once for all steps.
   ///
   /// - Parameter embeddings: `[length, contextWidth]`.
@@ -136,11 +160,14 @@ public struct UNet2DConditionModel: Sendable {
   ///   - sample: `[batch, height, width, inChannels]`.
   ///   - timesteps: one per image.
   ///   - prompts: one per image.
+  ///   - perturbations: one per image, nil for the model as it is; none at all for no image.
   /// - Returns: `[batch, height, width, outChannels]`.
   /// - Precondition: the shapes fit.
   public func callAsFunction(
-    _ sample: DenseTensor<Float>, timesteps: [Double], prompts: [Prompt]
+    _ sample: DenseTensor<Float>, timesteps: [Double], prompts: [Prompt], perturbations: [UNetPerturbation?] = []
   ) -> DenseTensor<Float> {
+    precondition(perturbations.isEmpty || perturbations.count == sample.shape[0])
+    let isPlain = perturbations.allSatisfy { $0 == nil }
     precondition(sample.shape.rank == 4 && sample.shape[3] == configuration.inChannels)
     precondition(timesteps.count == sample.shape[0] && prompts.count == sample.shape[0])
     let time =
@@ -150,20 +177,26 @@ public struct UNet2DConditionModel: Sendable {
       prompts.map { $0.keyValues[block] }
     }[...]
 
-    func run(_ block: Block, layer: Int, on input: DenseTensor<Float>) -> DenseTensor<Float> {
+    func run(_ block: Block, _ name: String, layer: Int, on input: DenseTensor<Float>) -> DenseTensor<Float> {
       let hidden = block.residuals[layer](input, time: time)
       guard layer < block.transformers.count else { return hidden }
       let transformer = block.transformers[layer]
       defer { context = context.dropFirst(transformer.blocks.count) }
-      return transformer(hidden, context: context)
+      let kinds =
+        isPlain
+        ? []
+        : perturbations.map { perturbation in
+          perturbation.flatMap { $0.layers.contains("\(name).attentions.\(layer)") ? $0.kind : nil }
+        }
+      return transformer(hidden, context: context, perturbations: kinds)
     }
 
     let centered = configuration.centersInput ? sample.affine(scale: 2, shift: -1) : sample
     var hidden = centered.convolved(with: convIn, .init(padding: .init(configuration.inKernel / 2)))
     var skips = [hidden]
-    for block in down {
+    for (index, block) in down.enumerated() {
       for layer in block.residuals.indices {
-        hidden = run(block, layer: layer, on: hidden)
+        hidden = run(block, "down_blocks.\(index)", layer: layer, on: hidden)
         skips.append(hidden)
       }
       if let resample = block.resample {
@@ -176,14 +209,14 @@ public struct UNet2DConditionModel: Sendable {
       }
     }
     if let mid {
-      hidden = run(mid, layer: 0, on: hidden)
+      hidden = run(mid, "mid_block", layer: 0, on: hidden)
       if mid.residuals.count > 1 { hidden = mid.residuals[1](hidden, time: time) }
     }
     let multiple = 1 << (down.count - 1)
     let isUneven = sample.shape[1] % multiple != 0 || sample.shape[2] % multiple != 0
-    for block in up {
+    for (index, block) in up.enumerated() {
       for layer in block.residuals.indices {
-        hidden = run(block, layer: layer, on: hidden.concatenatingChannels(skips.removeLast()))
+        hidden = run(block, "up_blocks.\(index)", layer: layer, on: hidden.concatenatingChannels(skips.removeLast()))
       }
       guard let resample = block.resample else { continue }
       if isUneven, let next = skips.last {

@@ -2,22 +2,25 @@ import Tensors
 
 /// Classifier-free guidance: u + w (c - u).
 ///
-/// Ho and Salimans 2022, arXiv:2207.12598, with w counted as in Imagen and diffusers: 1 is no guidance and costs one
-/// evaluation. Being linear, it is the same in every prediction type. A negative prompt takes the place of u.
+/// Ho and Salimans 2022, arXiv:2207.12598. By default w is counted as in Imagen and diffusers: 1 is no guidance and
+/// costs one evaluation. Being linear, it is the same in every prediction type. A negative prompt takes the place of u.
 public struct ClassifierFreeGuidance: Guidance, Hashable {
   /// w, the guidance scale.
   public let scale: Double
+  /// What w is counted from.
+  public let formulation: GuidanceFormulation
+  private let weight: Double
 
   /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` unless the scale is finite and not negative.
-  public init(scale: Double) throws(SamplingError) {
-    guard scale.isFinite, scale >= 0 else {
-      throw .invalidOption(name: "the guidance scale", found: "\(scale)", expected: "a finite number of 0 or more")
-    }
+  public init(scale: Double, formulation: GuidanceFormulation = .fromUnconditional) throws(SamplingError) {
+    try requireScale(scale)
     self.scale = scale
+    self.formulation = formulation
+    weight = formulation.weight(scale)
   }
 
   public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] {
-    switch scale {
+    switch weight {
     case 1: [.conditional]
     case 0: [.unconditional]
     default: [.unconditional, .conditional]
@@ -27,10 +30,10 @@ public struct ClassifierFreeGuidance: Guidance, Hashable {
   public func combine<State: Tensor>(
     _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>
   ) -> State {
-    switch scale {
+    switch weight {
     case 1: outputs[.conditional]
     case 0: outputs[.unconditional]
-    default: .combining((1 - scale, outputs[.unconditional]), (scale, outputs[.conditional]))
+    default: .combining((1 - weight, outputs[.unconditional]), (weight, outputs[.conditional]))
     }
   }
 }

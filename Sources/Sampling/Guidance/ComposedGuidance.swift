@@ -1,0 +1,30 @@
+import Tensors
+
+/// Several prompts at once: u + Σ wᵢ (cᵢ - u).
+///
+/// Liu et al. 2022, arXiv:2206.01714, eqs. 11 and 13: a positive weight is AND, a negative one NOT. Linear.
+public struct ComposedGuidance: Guidance, Hashable {
+  /// wᵢ of positive prompts 0, 1 ... Those of weight 0 are not evaluated, nor is u where the weights sum to 1.
+  public let weights: [Double]
+
+  /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` unless there are weights and all are finite.
+  public init(weights: [Double]) throws(SamplingError) {
+    try requireWeights(weights)
+    self.weights = weights
+  }
+
+  private var terms: [(branch: GuidanceBranch, weight: Double)] {
+    let prompts = weights.enumerated().map { (GuidanceBranch(.positive($0.offset)), $0.element) }
+    return ([(.unconditional, 1 - weights.reduce(0, +))] + prompts).filter { $0.1 != 0 }
+  }
+
+  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { terms.map(\.branch) }
+
+  public func combine<State: Tensor>(
+    _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>
+  ) -> State {
+    var sum = State(zeros: outputs.state.shape)
+    sum.assign(LinearCombination(terms.map { .init($0.weight, outputs[$0.branch]) }))
+    return sum
+  }
+}
