@@ -116,10 +116,35 @@ public struct SchedulerConfiguration: Sendable {
       solver.make(steps), at: points, on: path, prediction: prediction, bound: bound(for: solver))
   }
 
-  private func bound(for solver: SolverEntry) -> SampleBound? {
+  /// The adaptive sampler of a pair on this model.
+  ///
+  /// - Parameters:
+  ///   - tolerance: the relative error to keep to.
+  ///   - maximumEvaluations: of an image and branch.
+  ///   - start: where image-to-image generation begins; nil is the noisiest point.
+  /// - Throws: `SamplingError` where the pair is of another family or an option is impossible.
+  public func adaptiveSampler(
+    _ entry: AdaptiveEntry, tolerance: Double, maximumEvaluations: Int, start: GridStart? = nil
+  ) throws(SamplingError) -> AdaptiveSampler {
+    guard entry.family == family else {
+      throw .incompatible(
+        solver: entry.name,
+        reason: "it samples \(entry.family.rawValue) models, and this one's scheduler is \(className)")
+    }
+    let path: any NoisePath = path
+    var first: TimePoint?
+    if let start { first = try start.point(on: path) }
+    return try AdaptiveSampler(
+      entry.pair, on: path, tolerance: ErrorTolerance(relative: tolerance), budget: maximumEvaluations,
+      prediction: prediction, bound: bound(clipping: true), from: first)
+  }
+
+  private func bound(for solver: SolverEntry) -> SampleBound? { bound(clipping: solver.conventions.clipsSamples) }
+
+  private func bound(clipping: Bool) -> SampleBound? {
     switch bound {
     case .none: nil
-    case .clip(let limit): solver.conventions.clipsSamples ? .clip(limit: limit) : nil
+    case .clip(let limit): clipping ? .clip(limit: limit) : nil
     case .threshold(let threshold): threshold
     }
   }

@@ -30,7 +30,7 @@ struct SchedulerConfigurationTests {
     // DDIM's default spacing is leading, to which the offset belongs; DPM-Solver's is linspace, to which it does not.
     #expect(try Self.times(Self.pndm, "ddim", steps: 4) == [751, 501, 251, 1, 0])
     #expect(try Self.times(Self.pndm, "dpm++2m", steps: 4) == [999, 749, 500, 250, 0])
-    #expect(try Self.configuration(Self.pndm).defaultSolver.name == "dpm++2m")
+    #expect(try Self.configuration(Self.pndm).defaultSolver.name == "pndm")
     #expect(try Self.configuration(Self.pndm).plan(SolverCatalogue.entry(named: "ddim"), steps: 4).grid[4].sigma > 0)
     #expect(try Self.configuration(Self.pndm).plan(SolverCatalogue.entry(named: "dpm++2m"), steps: 4).grid[4].isClean)
   }
