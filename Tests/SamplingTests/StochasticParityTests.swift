@@ -18,7 +18,7 @@ struct StochasticParityTests {
   }
 
   static let families: [Family] = [
-    Family(file: "sde_multistep", count: 32) { example in
+    Family(file: "sde_multistep", count: 31) { example in
       let order = example.config.solverOrder ?? 2
       return try DPMSolverSDEMultistep(
         example.algorithm, order: order, variant: example.variant, thirdOrder: order == 3 ? .published : .halved,
