@@ -34,10 +34,12 @@ struct FreshForm: Tensor {
 /// Where diffusers' solvers of several stages are wrong, and what is right.
 @Suite("Noise of stages")
 struct StageNoiseTests {
-  private static func errors(_ solver: any Solver, hasFreshStages: Bool) async throws -> [Double] {
+  private static func errors(_ solver: any Solver, hasFreshStages: Bool, steps: [Int] = [240, 480]) async throws
+    -> [Double]
+  {
     let exact = StochasticOrderTests.exact { _ in 1 }
     var errors: [Double] = []
-    for steps in [240, 480] {
+    for steps in steps {
       var result = LinearForm(zeros: [])
       if hasFreshStages {
         let plan = try SamplingPlan(
@@ -79,9 +81,9 @@ struct StageNoiseTests {
   @Test func thePublishedThirdOrderOfHeunDoesNotConverge() async throws {
     let published = try DPMSolverSDESinglestep(.sample, order: 3, variant: .heun, thirdOrder: .published)
     #expect(published.stochasticOrder == nil && published.order == nil)
-    let errors = try await Self.errors(published, hasFreshStages: false)
+    let errors = try await Self.errors(published, hasFreshStages: false, steps: [480, 960, 1920])
     let right = try await Self.errors(DPMSolverSDESinglestep(.sample, order: 3, variant: .heun), hasFreshStages: false)
     print("\(published.name): errors \(errors), consistent \(right)")
-    #expect(errors[1] > 0.5 * errors[0] && errors[1] > 1000 * right[1])
+    #expect(errors[2] > 0.8 * errors[1] && errors[2] > 1000 * right[1])
   }
 }
