@@ -30,9 +30,9 @@ struct StochasticParityTests {
         lowersFinalOrder: example.config.lowerOrderFinal ?? false)
     },
     Family(file: "euler_ancestral", count: 16) { _ in try EulerAncestral() },
-    Family(file: "kdpm2_ancestral", count: 6) { _ in try SecondOrderAncestral(.dpm2) },
+    Family(file: "kdpm2_ancestral", count: 7) { _ in try SecondOrderAncestral(.dpm2) },
     Family(file: "dpm_sde", count: 8) { _ in try DPMPlusPlusSDE() },
-    Family(file: "sa_solver", count: 30) { example in
+    Family(file: "sa_solver", count: 31) { example in
       try SASolver(
         example.algorithm, predictorOrder: example.config.predictorOrder ?? 2,
         correctorOrder: example.config.correctorOrder ?? 2, lowersFinalOrder: example.config.lowerOrderFinal ?? true)

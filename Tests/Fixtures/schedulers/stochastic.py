@@ -82,6 +82,7 @@ def kdpm2_ancestral():
         yield run(f"leading-{steps}", steps, **LEADING)
     yield run("linspace-20", 20, **LINSPACE)
     yield run("trailing-7", 7, **TRAILING)
+    yield run("karras-linspace-10", 10, **KARRAS, **LINSPACE)
     yield run("velocity-7", 7, **VELOCITY, **LEADING)
     yield run("linear-7", 7, **LINEAR, **LINSPACE)
 
@@ -123,12 +124,13 @@ def sa_solver():
         yield run(f"2-2-{steps}", steps, 2, 2)
     yield run("3-3-epsilon-16", 16, 3, 3, **epsilon)
     yield run("3-3-full-order-10", 10, 3, 3, lower_order_final=False)
-    yield run("2-2-linspace-10", 10, 2, 2, **LINSPACE)
+    yield run("2-2-linspace-5", 5, 2, 2, **LINSPACE)
+    yield run("2-2-karras-7", 7, 2, 2, **KARRAS)
     yield run("3-3-trailing-10", 10, 3, 3, **TRAILING)
     yield run("2-2-sample-10", 10, 2, 2, **SAMPLE)
     yield run("2-2-velocity-10", 10, 2, 2, **VELOCITY)
-    yield run("2-2-sample-epsilon-10", 10, 2, 2, **SAMPLE, **epsilon)
-    yield run("2-2-linear-7", 7, 2, 2, **LINEAR)
+    yield run("2-2-sample-epsilon-7", 7, 2, 2, **SAMPLE, **epsilon)
+    yield run("2-2-linear-5", 5, 2, 2, **LINEAR)
 
 
 def euler_churn():
