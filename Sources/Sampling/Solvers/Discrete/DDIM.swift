@@ -18,6 +18,8 @@ public struct DDIM: Solver {
 
   public var name: String { "ddim" }
   public var order: Int? { eta == 0 ? 1 : nil }
+  /// On the SDE of τ = eta.
+  public var stochasticOrder: StochasticOrder? { eta == 0 ? nil : StochasticOrder(weak: 1, strong: 1) }
 
   public func compile(_ steps: GridSteps, into plan: inout PlanBuilder) throws(SamplingError) {
     for (s, t) in steps {

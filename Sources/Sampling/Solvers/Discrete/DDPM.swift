@@ -18,6 +18,7 @@ public struct DDPM: Solver {
 
   public var name: String { "ddpm" }
   public var order: Int? { nil }
+  public var stochasticOrder: StochasticOrder? { StochasticOrder(weak: 1, strong: 1) }
 
   public func compile(_ steps: GridSteps, into plan: inout PlanBuilder) throws(SamplingError) {
     for (s, t) in steps {
