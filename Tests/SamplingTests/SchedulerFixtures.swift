@@ -34,6 +34,7 @@ struct SchedulerCase: Decodable, Sendable {
   struct Arguments: Decodable, Sendable {
     let order: Int?
     let eta: Double?
+    let useClippedModelOutput: Bool?
     let sigmas: [Double]?
   }
 
