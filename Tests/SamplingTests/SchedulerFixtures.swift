@@ -36,6 +36,7 @@ struct SchedulerCase: Decodable, Sendable {
   struct Arguments: Decodable, Sendable {
     let order: Int?
     let eta: Double?
+    let useClippedModelOutput: Bool?
     let sigmas: [Double]?
     let sChurn: Double?
     let sTmin: Double?
