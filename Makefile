@@ -12,7 +12,7 @@ TEST_BUILD := .build-tests
 SWIFT_SOURCES := Package.swift Sources Tests Benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help packages bench test peers format lint clean
+.PHONY: help packages bench test peers steps format lint clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -32,6 +32,9 @@ test: packages ## build and run all tests, and a package that depends on this on
 
 peers: ## run the same jobs in the Python libraries, for comparison
 	$(PYTHON) Benchmarks/peers/compare.py $(ARGS)
+
+steps: packages ## compare the cost of a sampler's step with the Python libraries
+	$(PYTHON) Benchmarks/peers/steps.py $(ARGS)
 
 format: ## format all Swift sources in place
 	$(SWIFT) format format --in-place --parallel --recursive $(SWIFT_SOURCES)

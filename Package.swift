@@ -55,10 +55,11 @@ let package = Package(
     .target(
       name: "GlyphEvaluation", dependencies: ["Fewstep"], path: "Benchmarks/GlyphEvaluation",
       resources: [.copy("Evaluator")]),
+    .target(name: "BenchSupport", path: "Benchmarks/BenchSupport"),
     .executableTarget(
       name: "bench",
       dependencies: [
-        "COpenBLAS", "Fewstep", "Glyphs", "GlyphEvaluation",
+        "BenchSupport", "COpenBLAS", "Fewstep", "Glyphs", "GlyphEvaluation",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Benchmarks/bench"),

@@ -9,7 +9,7 @@ struct Bench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench", abstract: "Measures what every sampler costs and what it gives.",
     discussion: "Every figure is measured in this run. A debug build rebuilds itself in release first.",
-    subcommands: [Standard.self, Accuracy.self], defaultSubcommand: Standard.self)
+    subcommands: [Standard.self, Accuracy.self, Step.self], defaultSubcommand: Standard.self)
 }
 
 /// Runs `body` in a release build, and in a debug build makes one.

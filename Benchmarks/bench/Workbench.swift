@@ -42,12 +42,14 @@ struct Workbench: Sendable {
       let range = first..<min(first + Self.batchSize, prompts.count)
       let start = ContinuousClock.now
       let pairs = range.map { index in
-        TextToImagePipeline.Prompts(pipeline.denoiser, pipeline.promptEncoder([negative, prompts[index]]))
+        let embeddings = pipeline.promptEncoder([negative, prompts[index]])
+        return TextToImagePipeline.Prompts(
+          pipeline.denoiser, positive: [embeddings[1]], negative: [embeddings[0]])
       }
       let latents: [DenseTensor<Float>] = try await plan.run(
         fields: range.map { NoiseField(seed: Self.seed, image: UInt32($0)) }, shape: shape, guidance: guidance,
         observe: { step in progress.update(Double(first) + Double(step.step * range.count) / Double(plan.stepCount)) },
-        denoise: { pipeline.denoise($0, prompts: pairs) })
+        denoise: { try pipeline.denoise($0, prompts: pairs) })
       if decoding { batch.pixels += try pipeline.decode(latents).map(\.pixels) }
       batch.seconds += (ContinuousClock.now - start) / .seconds(1)
       batch.latents += latents

@@ -71,9 +71,19 @@ void fs_add(float *output, const float *left, const float *right, int64_t count,
   kernels()->add(output, left, right, count, scale);
 }
 
-void fs_combine(float *output, const double *coefficients, const float *const *inputs, int64_t terms, int64_t count) {
-  kernels()->combine(output, coefficients, inputs, terms, count);
+void fs_combine(
+  float *output, const double *coefficients, const float *const *inputs, int64_t terms, const fs_noise *noises,
+  int64_t noise_count, int64_t count) {
+  kernels()->combine(output, coefficients, inputs, terms, noises, noise_count, count);
 }
+
+double fs_inner_product(const float *left, const float *right, int64_t count) {
+  return kernels()->inner_product(left, right, count);
+}
+
+double fs_sum(const float *input, int64_t count) { return kernels()->total_sum(input, count); }
+
+void fs_clamp(float *values, int64_t count, float low, float high) { kernels()->clamp(values, count, low, high); }
 
 void fs_half_to_float(float *output, const uint16_t *input, int64_t count) {
   kernels()->half_to_float(output, input, count);

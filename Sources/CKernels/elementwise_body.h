@@ -48,17 +48,6 @@ static void ISA(add)(float *output, const float *left, const float *right, int64
     ISA(store_part)(output + i, (ISA(load_part)(left + i, rest) + ISA(load_part)(right + i, rest)) * scale, rest);)
 }
 
-static void ISA(combine)(
-  float *output, const double *coefficients, const float *const *inputs, int64_t terms, int64_t count) {
-  for (int64_t start = 0; start < count; start += LANES) {
-    int64_t lanes = count - start < LANES ? count - start : LANES;
-    double sum[LANES] = {0};
-    for (int64_t term = 0; term < terms; term++)
-      for (int64_t i = 0; i < lanes; i++) sum[i] += coefficients[term] * (double)inputs[term][start + i];
-    for (int64_t i = 0; i < lanes; i++) output[start + i] = (float)sum[i];
-  }
-}
-
 static void ISA(half_to_float)(float *output, const uint16_t *input, int64_t count) {
   const _Float16 *halves = (const _Float16 *)input;
   for (int64_t i = 0; i < count; i++) output[i] = (float)halves[i];

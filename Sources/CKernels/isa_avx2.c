@@ -12,6 +12,7 @@
 #include "gemm_body.h"
 #include "winograd_body.h"
 #include "elementwise_body.h"
+#include "state_body.h"
 #include "norm_body.h"
 
 #pragma clang attribute pop

@@ -9,6 +9,7 @@
 #include "gemm_body.h"
 #include "winograd_body.h"
 #include "elementwise_body.h"
+#include "state_body.h"
 #include "norm_body.h"
 
 const fs_kernels fs_portable = KERNEL_TABLE("portable");

@@ -14,7 +14,10 @@ typedef struct {
   void (*activate)(float *, const float *, int64_t, fs_activation);
   void (*geglu)(float *, const float *, int64_t, int64_t);
   void (*add)(float *, const float *, const float *, int64_t, float);
-  void (*combine)(float *, const double *, const float *const *, int64_t, int64_t);
+  void (*combine)(float *, const double *, const float *const *, int64_t, const fs_noise *, int64_t, int64_t);
+  double (*inner_product)(const float *, const float *, int64_t);
+  double (*total_sum)(const float *, int64_t);
+  void (*clamp)(float *, int64_t, float, float);
   void (*half_to_float)(float *, const uint16_t *, int64_t);
   void (*float_to_half)(uint16_t *, const float *, int64_t);
   void (*channel_sums)(double *, double *, const float *, int64_t, int64_t);

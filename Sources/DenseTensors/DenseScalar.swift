@@ -3,22 +3,56 @@ import Tensors
 
 /// An element type of ``DenseTensor``: Float, Double, and Float16 where the platform has it.
 public protocol DenseScalar: BinaryFloatingPoint, Sendable {
-  /// output := Σ cᵢ xᵢ, every element summed in double precision and rounded once.
+  /// output := Σ cᵢ xᵢ + Σ cⱼ zⱼ, every element summed in double precision and rounded once.
   static func combine(
-    _ coefficients: [Double], _ inputs: [UnsafePointer<Self>], into output: UnsafeMutableBufferPointer<Self>)
+    _ coefficients: UnsafeBufferPointer<Double>, _ inputs: UnsafeBufferPointer<UnsafePointer<Self>?>,
+    noises: [NoiseTerm], into output: UnsafeMutableBufferPointer<Self>)
+
+  /// Σ xᵢ yᵢ in double precision.
+  static func innerProduct(_ left: UnsafeBufferPointer<Self>, _ right: UnsafeBufferPointer<Self>) -> Double
+
+  /// Σ xᵢ in double precision.
+  static func sum(_ values: UnsafeBufferPointer<Self>) -> Double
+
+  /// Limits every element; what is not a number stays so.
+  static func clamp(_ values: UnsafeMutableBufferPointer<Self>, to bounds: ClosedRange<Double>)
 }
 
 extension DenseScalar {
   public static func combine(
-    _ coefficients: [Double], _ inputs: [UnsafePointer<Self>], into output: UnsafeMutableBufferPointer<Self>
+    _ coefficients: UnsafeBufferPointer<Double>, _ inputs: UnsafeBufferPointer<UnsafePointer<Self>?>,
+    noises: [NoiseTerm], into output: UnsafeMutableBufferPointer<Self>
   ) {
-    for index in output.indices {
-      var sum = 0.0
-      for (coefficient, input) in zip(coefficients, inputs) {
-        sum += coefficient * Double(input[index])
+    withUnsafeTemporaryAllocation(of: Double.self, capacity: output.count) { sums in
+      for index in output.indices {
+        var sum = 0.0
+        for (coefficient, input) in zip(coefficients, inputs) {
+          sum += coefficient * Double(input![index])
+        }
+        sums[index] = sum
       }
-      output[index] = Self(sum)
+      for noise in noises {
+        noise.field.forEach(count: output.count) { sums[$0] += noise.coefficient * $1 }
+      }
+      for index in output.indices { output[index] = Self(sums[index]) }
     }
+  }
+
+  public static func innerProduct(_ left: UnsafeBufferPointer<Self>, _ right: UnsafeBufferPointer<Self>) -> Double {
+    var sum = 0.0
+    for index in left.indices { sum += Double(left[index]) * Double(right[index]) }
+    return sum
+  }
+
+  public static func sum(_ values: UnsafeBufferPointer<Self>) -> Double {
+    var sum = 0.0
+    for index in values.indices { sum += Double(values[index]) }
+    return sum
+  }
+
+  public static func clamp(_ values: UnsafeMutableBufferPointer<Self>, to bounds: ClosedRange<Double>) {
+    let (low, high) = (Self(bounds.lowerBound), Self(bounds.upperBound))
+    for index in values.indices { values[index] = min(max(values[index], low), high) }
   }
 }
 
@@ -26,10 +60,33 @@ extension Double: DenseScalar {}
 
 extension Float: DenseScalar {
   public static func combine(
-    _ coefficients: [Double], _ inputs: [UnsafePointer<Float>], into output: UnsafeMutableBufferPointer<Float>
+    _ coefficients: UnsafeBufferPointer<Double>, _ inputs: UnsafeBufferPointer<UnsafePointer<Float>?>,
+    noises: [NoiseTerm], into output: UnsafeMutableBufferPointer<Float>
   ) {
-    fs_combine(
-      output.baseAddress, coefficients, inputs.map(Optional.some), Int64(inputs.count), Int64(output.count))
+    withUnsafeTemporaryAllocation(of: fs_noise.self, capacity: noises.count) { fields in
+      for (index, noise) in noises.enumerated() {
+        fields[index] = fs_noise(
+          coefficient: noise.coefficient, seed: noise.field.seed, image: noise.field.image,
+          stream: noise.field.stream)
+      }
+      fs_combine(
+        output.baseAddress, coefficients.baseAddress, inputs.baseAddress, Int64(inputs.count), fields.baseAddress,
+        Int64(noises.count), Int64(output.count))
+    }
+  }
+
+  public static func innerProduct(
+    _ left: UnsafeBufferPointer<Float>, _ right: UnsafeBufferPointer<Float>
+  ) -> Double {
+    fs_inner_product(left.baseAddress, right.baseAddress, Int64(left.count))
+  }
+
+  public static func sum(_ values: UnsafeBufferPointer<Float>) -> Double {
+    fs_sum(values.baseAddress, Int64(values.count))
+  }
+
+  public static func clamp(_ values: UnsafeMutableBufferPointer<Float>, to bounds: ClosedRange<Double>) {
+    fs_clamp(values.baseAddress, Int64(values.count), Float(bounds.lowerBound), Float(bounds.upperBound))
   }
 }
 

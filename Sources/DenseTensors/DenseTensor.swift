@@ -96,44 +96,40 @@ extension DenseTensor: Tensor {
   }
 
   public mutating func assign(_ combination: LinearCombination<DenseTensor>) {
-    for term in combination.terms {
-      precondition(term.operand.shape == shape, "\(term.operand.shape) is combined into \(shape)")
+    let terms = combination.terms
+    for term in terms {
+      precondition(term.operand.shape.count == shape.count && term.operand.shape == shape, "shapes differ")
     }
     makeUnique(keepingElements: false)
-    var coefficients = combination.terms.map(\.coefficient)
-    var inputs = combination.terms.map { UnsafePointer($0.operand.storage.elements.baseAddress!) }
-    withExtendedLifetime(combination) {
-      guard !combination.noises.isEmpty else {
-        Scalar.combine(coefficients, inputs, into: storage.elements)
-        return
-      }
-      withUnsafeTemporaryAllocation(of: Scalar.self, capacity: combination.noises.count * shape.count) { normals in
-        for (index, noise) in combination.noises.enumerated() {
-          let first = index * shape.count
-          noise.field.forEach(count: shape.count) { normals[first + $0] = Scalar($1) }
-          coefficients.append(noise.coefficient)
-          inputs.append(UnsafePointer(normals.baseAddress! + first))
+    withUnsafeTemporaryAllocation(of: Double.self, capacity: terms.count) { coefficients in
+      withUnsafeTemporaryAllocation(of: UnsafePointer<Scalar>?.self, capacity: terms.count) { inputs in
+        for index in terms.indices {
+          coefficients[index] = terms[index].coefficient
+          inputs[index] = UnsafePointer(terms[index].operand.storage.elements.baseAddress)
         }
-        Scalar.combine(coefficients, inputs, into: storage.elements)
+        withExtendedLifetime(combination) {
+          Scalar.combine(
+            UnsafeBufferPointer(coefficients), UnsafeBufferPointer(inputs), noises: combination.noises,
+            into: storage.elements)
+        }
       }
     }
   }
 
   public mutating func clamp(to bounds: ClosedRange<Double>) {
-    let (low, high) = (Scalar(bounds.lowerBound), Scalar(bounds.upperBound))
-    withUnsafeMutableBufferPointer { elements in
-      for index in elements.indices {
-        elements[index] = min(max(elements[index], low), high)
-      }
-    }
+    withUnsafeMutableBufferPointer { Scalar.clamp($0, to: bounds) }
   }
 
   public func innerProduct(_ other: DenseTensor) -> Double {
     precondition(shape == other.shape, "\(shape) and \(other.shape)")
-    return zip(storage.elements, other.storage.elements).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+    return withExtendedLifetime((self, other)) {
+      Scalar.innerProduct(UnsafeBufferPointer(storage.elements), UnsafeBufferPointer(other.storage.elements))
+    }
   }
 
-  public func sum() -> Double { storage.elements.reduce(0.0) { $0 + Double($1) } }
+  public func sum() -> Double {
+    withExtendedLifetime(self) { Scalar.sum(UnsafeBufferPointer(storage.elements)) }
+  }
 
   public func magnitudeQuantile(_ q: Double) -> Double { quantile(q, of: storage.elements.map { abs(Double($0)) }) }
 }

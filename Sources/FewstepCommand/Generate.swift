@@ -21,12 +21,16 @@ struct Generate: AsyncParsableCommand {
 
   @OptionGroup var sampler: SamplerOptions
 
-  @Option(
-    parsing: .unconditional, help: ArgumentHelp("Scale of classifier-free guidance; 1 is none.", valueName: "scale"))
-  var guidance = 7.5
+  @OptionGroup var guidance: GuidanceOptions
 
   @Option(parsing: .unconditional, help: "Seed of the noise.")
   var seed: UInt64 = 0
+
+  @Option(
+    help: ArgumentHelp(
+      "Whose noise the seed is: fewstep's, or torch's, for the image of torch.manual_seed.", valueName: "fewstep|torch")
+  )
+  var noise = NoiseKind.fewstep
 
   @Option(parsing: .unconditional, help: "Number of images; image i of a seed is the same in any number. Default: 1.")
   var count: Int?
@@ -67,8 +71,11 @@ struct Generate: AsyncParsableCommand {
     let negativePrompt: String
     let model: String
     let solver: String
-    let steps: Int
-    let evaluationsPerBranch: Int
+    /// Absent for adaptive solvers.
+    let steps: Int?
+    /// Of each image, all branches of guidance counted.
+    let evaluations: [Int]
+    let guidanceMethod: String
     let guidance: Double
     let seed: UInt64
     let width: Int
@@ -85,6 +92,11 @@ struct Generate: AsyncParsableCommand {
   }
 
   func validate() throws {
+    if let solver = sampler.solver, solver.lowercased().hasSuffix("cfg++") != (guidance.method == .cfgPlusPlus) {
+      throw ValidationError(
+        "--guidance-method cfg++ with a scale of 0 to 1 belongs to the solvers whose names end in cfg++, "
+          + "and \(solver) was asked for with \(guidance.method.rawValue)")
+    }
     for (option, path) in [("--output", output), ("--sheet", sheet)] {
       if let path, !path.lowercased().hasSuffix(".png") {
         throw ValidationError("\(option) \(path) does not end in .png")
@@ -95,13 +107,12 @@ struct Generate: AsyncParsableCommand {
   func run() async throws {
     let clock = ContinuousClock()
     let start = clock.now
-    let solver = try sampler.entry()
-    let pipeline = try TextToImagePipeline(model.folder(for: solver))
+    let pipeline = try TextToImagePipeline(model.folder(for: sampler.family()))
     let request = try request(for: pipeline)
-    let plan = try pipeline.plan(for: request)
+    let sampling = try pipeline.sampler(for: request)
     let loaded = clock.now
 
-    let progress = ProgressReport(steps: plan.stepCount, images: request.count)
+    let progress = ProgressReport(steps: sampling.stepCount, images: request.count)
     var discardedText: [String] = []
     let images = try await pipeline.generate(request) { event in
       switch event {
@@ -119,11 +130,11 @@ struct Generate: AsyncParsableCommand {
     var files: [String] = []
     for image in images {
       let url = outputURL(for: image.index, of: images.count)
-      try image.image.write(to: url, text: [("parameters", parameters(for: image, request, plan))])
+      try image.image.write(to: url, text: [("parameters", parameters(for: image, request, sampling))])
       files.append(url.relativePath)
     }
     if let sheet {
-      let parameters = parameters(for: images[0], request, plan)
+      let parameters = parameters(for: images[0], request, sampling)
       try Image.tiled(images.map(\.image), columns: 8).write(
         to: URL(filePath: sheet), text: [("parameters", parameters)])
       files.append(sheet)
@@ -136,13 +147,19 @@ struct Generate: AsyncParsableCommand {
     if json {
       try printJSON(
         Report(
-          prompt: prompt, negativePrompt: negative, model: model.name, solver: plan.solver, steps: plan.stepCount,
-          evaluationsPerBranch: plan.evaluationCount, guidance: guidance, seed: seed, width: images[0].image.width,
+          prompt: prompt, negativePrompt: negative, model: model.name, solver: sampling.solver,
+          steps: sampling.stepCount,
+          evaluations: images.map { $0.sampling?.evaluations ?? 0 }, guidanceMethod: guidance.method.rawValue,
+          guidance: guidance.scale, seed: seed, width: images[0].image.width,
           height: images[0].image.height, files: files, latents: saveLatents, discardedText: discardedText,
           milliseconds: milliseconds))
     } else {
       let each = milliseconds.generating / Double(images.count)
-      print("\(plan.solver), \(plan.stepCount) steps, \(String(format: "%.0f", each)) ms per image")
+      let evaluations = Set(images.compactMap { $0.sampling?.evaluations }).sorted()
+      let counts =
+        evaluations.count > 1 ? "\(evaluations[0]) to \(evaluations[evaluations.count - 1])" : "\(evaluations[0])"
+      let steps = sampling.stepCount.map { "\($0) steps, " } ?? ""
+      print("\(sampling.solver), \(steps)\(counts) evaluations, \(String(format: "%.0f", each)) ms per image")
       for file in files { print(file) }
     }
   }
@@ -150,13 +167,16 @@ struct Generate: AsyncParsableCommand {
   private func request(for pipeline: TextToImagePipeline) throws -> GenerationRequest {
     let latents = try latents.map { try LatentsFile.read(URL(filePath: $0)) }
     let scale = pipeline.autoencoder.configuration.scale
-    return GenerationRequest(
+    var request = GenerationRequest(
       prompt, negativePrompt: negative, solver: sampler.solver, steps: sampler.steps, spacing: try sampler.spacing(),
-      guidanceScale: guidance, seed: seed, count: count ?? latents?.shape[0] ?? 1,
+      guidanceScale: guidance.scale, seed: seed, count: count ?? latents?.shape[0] ?? 1,
       size: size.map { ($0.width, $0.height) } ?? latents.map { ($0.shape[2] * scale, $0.shape[1] * scale) },
       latents: latents, image: try image.map { try Image(png: Data(contentsOf: URL(filePath: $0))) },
-      strength: strength,
-      shift: sampler.shift)
+      strength: strength, shift: sampler.shift, guidance: try guidance.guidance())
+    request.noise = noise
+    request.tolerance = sampler.tolerance
+    request.maximumEvaluations = sampler.maximumEvaluations
+    return request
   }
 
   private func outputURL(for index: Int, of count: Int) -> URL {
@@ -165,12 +185,15 @@ struct Generate: AsyncParsableCommand {
   }
 
   /// The text that other tools read, in the form that stable-diffusion-webui gave it.
-  private func parameters(for image: GeneratedImage, _ request: GenerationRequest, _ plan: SamplingPlan) -> String {
+  private func parameters(for image: GeneratedImage, _ request: GenerationRequest, _ sampling: Sampler) -> String {
     var text = prompt
     if !negative.isEmpty { text += "\nNegative prompt: \(negative)" }
-    var fields = ["Steps: \(plan.stepCount)", "Sampler: \(plan.solver)"]
+    var fields = sampling.stepCount.map { ["Steps: \($0)"] } ?? ["Tolerance: \(request.tolerance)"]
+    fields.append("Sampler: \(sampling.solver)")
     if let grid = request.spacing { fields.append("Schedule type: \(grid.rawValue)") }
-    fields += ["CFG scale: \(guidance)", "Seed: \(seed)"]
+    fields += ["CFG scale: \(guidance.scale)", "Seed: \(seed)"]
+    if guidance.method != .cfg { fields.append("Guidance: \(guidance.method.rawValue)") }
+    if noise != .fewstep { fields.append("RNG: \(noise.rawValue)") }
     if request.count > 1 { fields.append("Image: \(image.index)") }
     fields += [
       "Size: \(image.image.width)x\(image.image.height)", "Model: \(model.name)", "Version: fewstep \(fewstepVersion)",
@@ -178,6 +201,8 @@ struct Generate: AsyncParsableCommand {
     return text + "\n" + fields.joined(separator: ", ")
   }
 }
+
+extension NoiseKind: ExpressibleByArgument {}
 
 /// A size such as 512x512.
 struct PixelSize: ExpressibleByArgument {

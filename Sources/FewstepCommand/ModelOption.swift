@@ -9,9 +9,9 @@ struct ModelOption: ParsableArguments {
   var path: String?
 
   /// The folder asked for, or the bundled model: its flow variant for flow solvers.
-  func folder(for solver: SolverEntry?) throws -> ModelFolder {
+  func folder(for family: SolverEntry.Family?) throws -> ModelFolder {
     if let path { return try ModelFolder(url: URL(filePath: path, directoryHint: .isDirectory)) }
-    return solver?.family == .flow ? try Glyphs.flow() : try Glyphs.epsilon()
+    return family == .flow ? try Glyphs.flow() : try Glyphs.epsilon()
   }
 
   var name: String { path.map { URL(filePath: $0).lastPathComponent } ?? "glyphs" }
@@ -36,7 +36,25 @@ struct SamplerOptions: ParsableArguments {
     help: ArgumentHelp("Shift of a flow model's grid towards the noise. Default: the model's.", valueName: "number"))
   var shift: Double?
 
+  @Option(
+    name: .customLong("rtol"), parsing: .unconditional,
+    help: ArgumentHelp("Relative error that an adaptive solver keeps to, in the place of steps.", valueName: "number"))
+  var tolerance = 1e-2
+
+  @Option(
+    name: .customLong("max-evaluations"), parsing: .unconditional,
+    help: ArgumentHelp("The most evaluations of an image and branch for an adaptive solver.", valueName: "number"))
+  var maximumEvaluations = 200
+
+  /// nil is the model's own.
   func entry() throws -> SolverEntry? { try solver.map { try SolverCatalogue.entry(named: $0) } }
+
+  /// The family of the solver asked for, adaptive ones too.
+  func family() throws -> SolverEntry.Family? {
+    guard let solver else { return nil }
+    if let adaptive = try? AdaptiveCatalogue.entry(named: solver) { return adaptive.family }
+    return try SolverCatalogue.entry(named: solver).family
+  }
 
   func spacing() throws -> GridSpacing? { try grid.map { try GridSpacing(named: $0) } }
 }

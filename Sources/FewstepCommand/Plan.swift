@@ -21,9 +21,15 @@ struct Plan: ParsableCommand {
   @Flag(help: "Print JSON.")
   var json = false
 
+  func validate() throws {
+    if let solver = sampler.solver, let entry = try? AdaptiveCatalogue.entry(named: solver) {
+      throw ValidationError("\(entry.name) chooses its steps as it goes and has no plan beforehand")
+    }
+  }
+
   func run() throws {
     let solver = try sampler.entry()
-    let scheduler = try SchedulerConfiguration(model.folder(for: solver))
+    let scheduler = try SchedulerConfiguration(model.folder(for: solver?.family))
     let plan = try scheduler.plan(
       solver ?? scheduler.defaultSolver, steps: sampler.steps, spacing: sampler.spacing(),
       start: strength.map { .strength($0) }, shift: sampler.shift)

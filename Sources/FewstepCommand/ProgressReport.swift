@@ -4,20 +4,28 @@ import Foundation
 final class ProgressReport {
   private let total: Int
   private let images: Int
-  private let steps: Int
+  /// nil where nobody knows.
+  private let steps: Int?
   private let isTerminal = isatty(STDERR_FILENO) == 1
   private let start = ContinuousClock.now
   private var reportedTenths = 0
   private var hasBar = false
 
-  init(steps: Int, images: Int) {
+  init(steps: Int?, images: Int) {
     self.steps = steps
     self.images = images
-    total = steps * images
+    total = (steps ?? 0) * images
   }
 
   /// `step` is done for `images` of the run.
   func update(step: Int, images range: Range<Int>) {
+    guard let steps else {
+      if isTerminal {
+        write("\r\u{1B}[Kstep \(step)")
+        hasBar = true
+      }
+      return
+    }
     let done = range.lowerBound * steps + step * range.count
     let elapsed = (ContinuousClock.now - start) / .seconds(1)
     let left = elapsed / Double(done) * Double(total - done)

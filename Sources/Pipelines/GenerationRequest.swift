@@ -7,14 +7,27 @@ public struct GenerationRequest: Sendable {
   public var prompt: String
   /// What the images shall not show; takes the place of the empty prompt in guidance.
   public var negativePrompt: String
-  /// A name of ``SolverCatalogue``; nil takes the model's own.
+  /// Prompts beyond the first, for guidance that composes several: `.positive(1)`, `.positive(2)` ...
+  public var furtherPrompts: [String] = []
+  /// Negative prompts beyond the first: `.negative(1)`, `.negative(2)` ...
+  public var furtherNegativePrompts: [String] = []
+  /// A name of `SolverCatalogue` or `AdaptiveCatalogue`; nil takes the model's own.
   public var solver: String?
   public var steps: Int
   /// nil takes the spacing of the model's scheduler.
   public var spacing: GridSpacing?
   /// The scale of classifier-free guidance; 1 is none.
   public var guidanceScale: Double
+  /// In place of classifier-free guidance of that scale, a guidance of branches of the prompt and the negative prompt,
+  /// with or without disturbed layers.
+  public var guidance: (any Guidance)?
   public var seed: UInt64
+  /// What the seed's noise is.
+  public var noise = NoiseKind.fewstep
+  /// The relative error, root mean square, that an adaptive solver is to keep to; it has no number of steps.
+  public var tolerance = 1e-2
+  /// The most evaluations of an image and branch that an adaptive solver may take.
+  public var maximumEvaluations = 200
   /// Images 0 ..< count of the seed. Each is the same alone and among others.
   public var count: Int
   /// Width and height in pixels; nil takes the size that the model was trained on.
@@ -34,7 +47,7 @@ public struct GenerationRequest: Sendable {
     _ prompt: String, negativePrompt: String = "", solver: String? = nil, steps: Int = 20,
     spacing: GridSpacing? = nil, guidanceScale: Double = 7.5, seed: UInt64 = 0, count: Int = 1,
     size: (width: Int, height: Int)? = nil, latents: DenseTensor<Float>? = nil, image: Image? = nil,
-    strength: Double = 0.8, shift: Double? = nil
+    strength: Double = 0.8, shift: Double? = nil, guidance: (any Guidance)? = nil
   ) {
     self.prompt = prompt
     self.negativePrompt = negativePrompt
@@ -42,6 +55,7 @@ public struct GenerationRequest: Sendable {
     self.steps = steps
     self.spacing = spacing
     self.guidanceScale = guidanceScale
+    self.guidance = guidance
     self.seed = seed
     self.count = count
     self.size = size
@@ -49,6 +63,23 @@ public struct GenerationRequest: Sendable {
     self.image = image
     self.strength = strength
     self.shift = shift
+  }
+}
+
+/// Whose noise a seed stands for.
+public enum NoiseKind: String, Hashable, Sendable, CaseIterable {
+  /// Fewstep's counter-based field: an image is the same in any number.
+  case fewstep
+  /// The draws of `torch.Generator().manual_seed(seed)` on the CPU for the whole request, as diffusers' pipelines make
+  /// them with one generator.
+  case torch
+
+  func source(seed: UInt64, count: Int) -> NoiseSource<DenseTensor<Float>> {
+    switch self {
+    case .fewstep: .field
+    case .torch:
+      .torch(TorchNoise(.shared(seed: seed, batch: count))) { DenseTensor($0, shape: $1) }
+    }
   }
 }
 
@@ -71,6 +102,8 @@ public struct GeneratedImage: Sendable {
   public let latents: DenseTensor<Float>
   /// What the decoder made of them, `[height, width, 3]`, before clamping to [-1, 1].
   public let pixels: DenseTensor<Float>
+  /// What sampling it took; nil for latents that were only decoded.
+  public internal(set) var sampling: SamplingResult<DenseTensor<Float>>?
 }
 
 /// Why a model or a request cannot be worked with.

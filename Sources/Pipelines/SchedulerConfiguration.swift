@@ -21,6 +21,7 @@ public struct SchedulerConfiguration: Sendable {
   private let levelSpacing: GridSpacing?
   private let options: GridOptions
   private let bound: Bound
+  private let variance: SchedulerReader.Variance
 
   /// How predictions of the clean image are kept in range, and for which solvers.
   private enum Bound {
@@ -51,6 +52,7 @@ public struct SchedulerConfiguration: Sendable {
     levelSpacing = try reader.levelSpacing(kind)
     spacing = try reader.spacing(kind)
     options = try reader.options(kind, isOfLevels: levelSpacing != nil)
+    variance = try reader.variance()
     if let threshold = try reader.threshold() {
       bound = .threshold(threshold)
     } else if kind == .preserving,
@@ -85,7 +87,8 @@ public struct SchedulerConfiguration: Sendable {
   ///   - start: where image-to-image generation begins; nil is the noisiest point.
   ///   - shift: of a flow's grid, in the place of the configuration's.
   ///   - imageTokens: the size of the image, for a dynamic shift; nil is the size of the base shift.
-  /// - Throws: `SamplingError` where the solver is of another family, the grid does not fit, or the path has no shift.
+  /// - Throws: `SamplingError` where the solver is of another family, the grid does not fit, the path has no shift, or
+  ///   DDPM is to have a variance that the model has learned.
   public func plan(
     _ solver: SolverEntry, steps: Int, spacing: GridSpacing? = nil, start: GridStart? = nil, shift: Double? = nil,
     imageTokens: Int? = nil
@@ -113,13 +116,50 @@ public struct SchedulerConfiguration: Sendable {
     if spacing != nil, spacing != levelSpacing { (options.rho, options.levels) = (nil, nil) }
     let points = try chosen.points(steps: steps, for: solver.conventions, on: path, options: options)
     return try SamplingPlan(
-      solver.make(steps), at: points, on: path, prediction: prediction, bound: bound(for: solver))
+      made(solver, steps: steps), at: points, on: path, prediction: prediction, bound: bound(for: solver))
   }
 
-  private func bound(for solver: SolverEntry) -> SampleBound? {
+  /// The entry's solver; DDPM with the variance that the configuration names.
+  private func made(_ entry: SolverEntry, steps: Int) throws(SamplingError) -> any Solver {
+    let solver = try entry.make(steps)
+    guard solver is DDPM else { return solver }
+    switch variance {
+    case .fixed(let variance): return DDPM(variance: variance)
+    case .learned(let name):
+      throw .incompatible(
+        solver: entry.name, reason: "the model's variance_type is \(name), which takes a second output of the model")
+    }
+  }
+
+  /// The adaptive sampler of a pair on this model.
+  ///
+  /// - Parameters:
+  ///   - tolerance: the relative error to keep to.
+  ///   - maximumEvaluations: of an image and branch.
+  ///   - start: where image-to-image generation begins; nil is the noisiest point.
+  /// - Throws: `SamplingError` where the pair is of another family or an option is impossible.
+  public func adaptiveSampler(
+    _ entry: AdaptiveEntry, tolerance: Double, maximumEvaluations: Int, start: GridStart? = nil
+  ) throws(SamplingError) -> AdaptiveSampler {
+    guard entry.family == family else {
+      throw .incompatible(
+        solver: entry.name,
+        reason: "it samples \(entry.family.rawValue) models, and this one's scheduler is \(className)")
+    }
+    let path: any NoisePath = path
+    var first: TimePoint?
+    if let start { first = try start.point(on: path) }
+    return try AdaptiveSampler(
+      entry.pair, on: path, tolerance: ErrorTolerance(relative: tolerance), budget: maximumEvaluations,
+      prediction: prediction, bound: bound(clipping: true), from: first)
+  }
+
+  private func bound(for solver: SolverEntry) -> SampleBound? { bound(clipping: solver.conventions.clipsSamples) }
+
+  private func bound(clipping: Bool) -> SampleBound? {
     switch bound {
     case .none: nil
-    case .clip(let limit): solver.conventions.clipsSamples ? .clip(limit: limit) : nil
+    case .clip(let limit): clipping ? .clip(limit: limit) : nil
     case .threshold(let threshold): threshold
     }
   }

@@ -214,6 +214,28 @@ struct SchedulerReader {
     return .threshold(quantile: quantile, maximum: maximum)
   }
 
+  // MARK: Variance
+
+  /// The variance of DDPM's steps.
+  enum Variance {
+    case fixed(DDPM.Variance)
+    /// Part of the model's output, by a method of that name.
+    case learned(String)
+  }
+
+  func variance() throws(CheckpointError) -> Variance {
+    guard !values.isAbsent("variance_type") else { return .fixed(.fixedSmall) }
+    switch try values.string("variance_type") {
+    case "fixed_small", "fixed_small_log": return .fixed(.fixedSmall)
+    case "fixed_large", "fixed_large_log": return .fixed(.fixedLarge)
+    case let name where name == "learned" || name == "learned_range": return .learned(name)
+    case let other:
+      throw values.failure(
+        "variance_type", found: "\"\(other)\"",
+        expected: "fixed_small, fixed_small_log, fixed_large, fixed_large_log, learned or learned_range")
+    }
+  }
+
   func positive(_ key: String, default standard: Double) throws(CheckpointError) -> Double {
     let value = try values.number(key, default: standard)
     guard value > 0 else { throw values.failure(key, found: "\(value)", expected: "a positive number") }

@@ -57,14 +57,21 @@ public struct TextToImagePipeline: Sendable {
     return [height / scale, width / scale, autoencoder.configuration.latentChannels]
   }
 
-  /// The plan that a request is sampled with.
+  /// What a request is sampled with.
   ///
   /// - Throws: `SamplingError` for an unknown solver or one that does not fit the model.
-  public func plan(for request: GenerationRequest) throws(SamplingError) -> SamplingPlan {
-    let solver = try request.solver.map { name throws(SamplingError) in try SolverCatalogue.entry(named: name) }
-    return try scheduler.plan(
-      solver ?? scheduler.defaultSolver, steps: request.steps, spacing: request.spacing,
-      start: request.image.map { _ in .strength(request.strength) }, shift: request.shift)
+  public func sampler(for request: GenerationRequest) throws(SamplingError) -> Sampler {
+    let start = request.image.map { _ in GridStart.strength(request.strength) }
+    guard let name = request.solver, let adaptive = try? AdaptiveCatalogue.entry(named: name) else {
+      let solver = try request.solver.map { name throws(SamplingError) in try SolverCatalogue.entry(named: name) }
+      return .plan(
+        try scheduler.plan(
+          solver ?? scheduler.defaultSolver, steps: request.steps, spacing: request.spacing, start: start,
+          shift: request.shift))
+    }
+    return .adaptive(
+      try scheduler.adaptiveSampler(
+        adaptive, tolerance: request.tolerance, maximumEvaluations: request.maximumEvaluations, start: start))
   }
 
   /// The latents that an image becomes, `[height, width, channels]`: the mean of what the encoder says.
@@ -95,8 +102,9 @@ public struct TextToImagePipeline: Sendable {
   public nonisolated(nonsending) func generate(
     _ request: GenerationRequest, observe: (GenerationEvent) throws -> Void = { _ in }
   ) async throws -> [GeneratedImage] {
-    let plan = try plan(for: request)
-    let guidance = try ClassifierFreeGuidance(scale: request.guidanceScale)
+    let sampler = try sampler(for: request)
+    let classifierFree = try ClassifierFreeGuidance(scale: request.guidanceScale)
+    let guidance: any Guidance = request.guidance ?? classifierFree
     let shape = try latentShape(size: request.image.map { ($0.width, $0.height) } ?? request.size)
     let picture = try picture(of: request)
     guard (1...1 << 20).contains(request.count), batchSize > 0 else {
@@ -107,23 +115,30 @@ public struct TextToImagePipeline: Sendable {
         name: "the latents' shape", found: "\(latents.shape)", expected: "\([request.count] + shape.dimensions)")
     }
     let negative = request.negativePrompt.isEmpty ? defaultNegativePrompt : request.negativePrompt
-    for prompt in [request.prompt, negative] {
+    let positives = [request.prompt] + request.furtherPrompts
+    let negatives = [negative] + request.furtherNegativePrompts
+    for prompt in positives + negatives {
       let discarded = promptEncoder.tokenizer.encode(prompt).discardedText
       if !discarded.isEmpty { try observe(.truncated(prompt: prompt, discarded: discarded)) }
     }
-    let prompts = Prompts(denoiser, promptEncoder([negative, request.prompt]))
+    let embeddings = promptEncoder(negatives + positives)
+    let prompts = Prompts(
+      denoiser, positive: Array(embeddings[negatives.count...]), negative: Array(embeddings[..<negatives.count]))
+    try check(guidance, with: sampler, prompts: prompts)
+    let noise = request.noise.source(seed: request.seed, count: request.count)
     var results: [GeneratedImage] = []
     for first in stride(from: 0, to: request.count, by: batchSize) {
       let images = first..<min(first + batchSize, request.count)
-      let latents = try await plan.run(
+      let samples = try await sampler.sample(
         fields: images.map { NoiseField(seed: request.seed, image: UInt32($0)) }, shape: shape,
         start: picture.map { picture in .images(images.map { _ in picture }) }
           ?? request.latents.map { latents in .unitVariance(images.map { latents[outer: $0] }) } ?? .noise,
-        guidance: guidance,
-        observe: { try observe(.step($0, images: images)) },
-        denoise: { denoise($0, prompts: [prompts]) })
+        guidance: guidance, noise: noise, observe: { try observe(.step($0, images: images)) },
+        denoise: { try denoise($0, prompts: [prompts]) })
       try Task.checkCancellation()
-      for image in try decode(latents, firstIndex: first) {
+      for (sample, index) in zip(samples, images) {
+        var image = try decode([sample.state], firstIndex: index)[0]
+        image.sampling = sample
         try observe(.image(image))
         results.append(image)
       }
@@ -159,38 +174,6 @@ public struct TextToImagePipeline: Sendable {
       }
       continuation.onTermination = { _ in task.cancel() }
     }
-  }
-
-  /// The denoiser's view of a pair of prompts.
-  public struct Prompts: Sendable {
-    let unconditional: UNet2DConditionModel.Prompt
-    let conditional: UNet2DConditionModel.Prompt
-
-    /// - Parameter embeddings: of the negative prompt and of the prompt.
-    public init(_ denoiser: UNet2DConditionModel, _ embeddings: [DenseTensor<Float>]) {
-      unconditional = denoiser.prepare(embeddings[0])
-      conditional = denoiser.prepare(embeddings[1])
-    }
-
-    func prompt(for branch: GuidanceBranch) -> UNet2DConditionModel.Prompt {
-      branch == .conditional ? conditional : unconditional
-    }
-  }
-
-  /// Evaluates the denoiser on many requests at once.
-  ///
-  /// - Parameter prompts: of each image, or one pair for all.
-  public func denoise(
-    _ requests: [DenoiserRequest<DenseTensor<Float>>], prompts: [Prompts]
-  ) -> [DenseTensor<Float>] {
-    let states = requests.map { request in
-      let scale = scheduler.prediction.inputScale(at: request.time)
-      return scale == 1 ? request.state : .combining((scale, request.state))
-    }
-    let output = denoiser(
-      .stacking(states), timesteps: requests.map(\.time.timestep),
-      prompts: requests.map { prompts[prompts.count == 1 ? 0 : $0.image].prompt(for: $0.branch) })
-    return requests.indices.map { output[outer: $0] }
   }
 
   /// Decodes latents, each `[height, width, channels]`, one after another: a decoder's memory is many times a latent's.

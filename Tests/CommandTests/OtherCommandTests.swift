@@ -30,7 +30,7 @@ struct OtherCommandTests {
 
   @Test func solversAreListedWithTheirPapers() throws {
     let lines = try CommandResult("fewstep", ["solvers"]).output.split(separator: "\n")
-    #expect(lines.count == SolverCatalogue.all.count + 1)
+    #expect(lines.count == SolverCatalogue.all.count + AdaptiveCatalogue.all.count + 1)
     for (line, entry) in zip(lines.dropFirst(), SolverCatalogue.all) {
       #expect(line.hasPrefix(entry.name) && line.hasSuffix(entry.paper))
     }

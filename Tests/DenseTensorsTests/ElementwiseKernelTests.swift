@@ -34,7 +34,8 @@ extension KernelTests {
         for target in 0...terms {
           let memory = GuardedBuffer([Float](repeating: .nan, count: count) + inputs.joined())
           let pointers = (0..<terms).map { Optional(UnsafePointer(memory.pointer + ($0 + 1) * count)) }
-          fs_combine(memory.pointer + target * count, coefficients, pointers, Int64(terms), Int64(count))
+          fs_combine(
+            memory.pointer + target * count, coefficients, pointers, Int64(terms), nil, 0, Int64(count))
           for index in 0..<count {
             let products = zip(coefficients, inputs).map { $0 * Double($1[index]) }
             let expected = products.reduce(0, +)

@@ -47,7 +47,7 @@ struct PipelineTests {
     for strength in [0.02, 0.4, 1] {
       var request = GenerationRequest(
         "a red letter A on white", solver: "dpm++2m", steps: 5, seed: 9, image: original.image, strength: strength)
-      #expect(try pipeline.plan(for: request).stepCount == 5)
+      #expect(try pipeline.sampler(for: request).stepCount == 5)
       let result = try await pipeline.generate(request)[0]
       #expect(result.latents.shape == original.latents.shape)
       errors.append(
@@ -120,6 +120,12 @@ struct PipelineTests {
     }
     await #expect(throws: SamplingError.self) {
       try await pipeline.generate(GenerationRequest("x", guidanceScale: .nan))
+    }
+    await #expect(throws: PipelineError.self) {
+      try await pipeline.generate(GenerationRequest("x", guidance: try ComposedGuidance(weights: [1, 2])))
+    }
+    await #expect(throws: UnknownLayerError.self) {
+      try await pipeline.generate(GenerationRequest("x", guidance: try Unguided().perturbedAttention(layers: ["y"])))
     }
   }
 

@@ -30,7 +30,7 @@ struct SchedulerConfigurationTests {
     // DDIM's default spacing is leading, to which the offset belongs; DPM-Solver's is linspace, to which it does not.
     #expect(try Self.times(Self.pndm, "ddim", steps: 4) == [751, 501, 251, 1, 0])
     #expect(try Self.times(Self.pndm, "dpm++2m", steps: 4) == [999, 749, 500, 250, 0])
-    #expect(try Self.configuration(Self.pndm).defaultSolver.name == "dpm++2m")
+    #expect(try Self.configuration(Self.pndm).defaultSolver.name == "pndm")
     #expect(try Self.configuration(Self.pndm).plan(SolverCatalogue.entry(named: "ddim"), steps: 4).grid[4].sigma > 0)
     #expect(try Self.configuration(Self.pndm).plan(SolverCatalogue.entry(named: "dpm++2m"), steps: 4).grid[4].isClean)
   }
@@ -58,6 +58,30 @@ struct SchedulerConfigurationTests {
     }
     #expect(try bounds("ddpm") == Array(repeating: .clip(limit: 2), count: 3))
     #expect(try bounds("dpm++2m").isEmpty)
+  }
+
+  /// DDPM takes the variance that is named; other solvers have no use for it.
+  @Test(arguments: [
+    ("", DDPM.Variance.fixedSmall), (#", "variance_type": null"#, .fixedSmall),
+    (#", "variance_type": "fixed_small""#, .fixedSmall), (#", "variance_type": "fixed_small_log""#, .fixedSmall),
+    (#", "variance_type": "fixed_large""#, .fixedLarge), (#", "variance_type": "fixed_large_log""#, .fixedLarge),
+  ])
+  func variancesAreRead(_ option: String, _ variance: DDPM.Variance) throws {
+    let plan = try Self.configuration(#"{"_class_name": "DDPMScheduler"\#(option)}"#)
+      .plan(SolverCatalogue.entry(named: "ddpm"), steps: 5)
+    let path = try VariancePreserving(.linear(start: 0.0001, end: 0.02))
+    let expected = try SamplingPlan(
+      DDPM(variance: variance), on: path, grid: LeadingGrid(steps: 5), bound: .clip(limit: 1))
+    #expect(plan == expected)
+  }
+
+  @Test(arguments: ["learned", "learned_range"]) func learnedVariancesNeedTheModel(_ name: String) throws {
+    let configuration = try Self.configuration(#"{"_class_name": "DDPMScheduler", "variance_type": "\#(name)"}"#)
+    let error = #expect(throws: SamplingError.self) {
+      try configuration.plan(SolverCatalogue.entry(named: "ddpm"), steps: 5)
+    }
+    #expect(error?.description.contains(name) ?? false)
+    #expect(try configuration.plan(SolverCatalogue.entry(named: "dpm++2m"), steps: 5).stepCount == 5)
   }
 
   @Test func flowMatching() throws {
@@ -238,6 +262,7 @@ struct SchedulerConfigurationTests {
       #"{"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": true, "max_image_seq_len": 9}"#,
       "max_image_seq_len"
     ),
+    (#"{"_class_name": "DDPMScheduler", "variance_type": "large"}"#, "variance_type"),
     (#"{"_class_name": "DDIMScheduler", "beta_end": 2}"#, "beta_start"),
     (#"{"_class_name": "DDIMScheduler", "beta_end": "x"}"#, "beta_end"),
     (#"{"_class_name": "DDIMScheduler", "num_train_timesteps": 1.5}"#, "num_train_timesteps"),

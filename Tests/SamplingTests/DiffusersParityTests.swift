@@ -63,7 +63,7 @@ struct DiffusersParityTests {
     for example in try SchedulerCase.all("ddim") {
       let path = try example.path()
       let end: GridEnd = example.config.setAlphaToOne ?? true ? .clean : .leastNoise
-      let solver = try DDIM(eta: example.step.eta ?? 0)
+      let solver = try DDIM(eta: example.step.eta ?? 0, followsBound: example.step.useClippedModelOutput ?? false)
       let (times, recorded) = (example.double.timesteps, example.double.latents)
       let targets = times.map { time -> TimePoint in
         let target = time - Double(1000 / example.steps)
@@ -84,7 +84,7 @@ struct DiffusersParityTests {
         }
       }
     }
-    #expect((runs, singleSteps) == (14, 4))
+    #expect((runs, singleSteps) == (16, 4))
   }
 
   @Test func ddpm() async throws {

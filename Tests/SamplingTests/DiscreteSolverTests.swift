@@ -90,23 +90,47 @@ struct DiscreteSolverTests {
     for gamma in [-0.1, 1.1, .nan] { #expect(throws: SamplingError.self) { try TCD(gamma: gamma) } }
   }
 
-  /// What TCD and consistency steps leave has the variance of its level: for data that are a point, exactly.
+  /// What TCD and consistency steps leave has the mean and the variance of its level: for data that are a point, exactly.
   @Test func noisedGuessesHaveTheirLevel() async throws {
     let path = VariancePreserving.stableDiffusion
     let times = [999.0, 759, 499, 259]
     let points = times.map { path.point(at: $0) } + [path.clean]
-    for solver in [try TCD(gamma: 0.3), try TCD(gamma: 1), ConsistencySteps(.none)] as [any Solver] {
+    let start = LinearForm([0: points[0].sigma], constant: 2 * points[0].alpha)
+    for solver in [try TCD(gamma: 0), try TCD(gamma: 0.3), try TCD(gamma: 1), ConsistencySteps(.none)] as [any Solver] {
       var states: [LinearForm] = []
       _ = try await SamplingPlan(solver, at: points, on: path, prediction: .sample).run(
-        fields: [NoiseField(seed: 0)], shape: [], start: .states([LinearForm([0: points[0].sigma], constant: 2)]),
-        observe: { states.append($0.states[0]) }
+        fields: [NoiseField(seed: 0)], shape: [], start: .states([start]), observe: { states.append($0.states[0]) }
       ) { requests in requests.map { _ in LinearForm([:], constant: 2) } }
-      for (state, point) in zip(states, points.dropFirst()).dropLast() {
-        #expect(abs(state.constant - 2 * point.alpha) < 1e-12 || solver.name == "tcd")
-        // The start's mean is not alpha × 2, which only TCD remembers.
-        #expect(solver.name == "tcd" || abs(state.variance - point.sigma * point.sigma) < 1e-12)
+      #expect(states.count == 4)
+      for (state, point) in zip(states, points.dropFirst()) {
+        #expect(abs(state.constant - 2 * point.alpha) < 1e-12, "\(solver.name)")
+        #expect(abs(state.variance - point.sigma * point.sigma) < 1e-12, "\(solver.name)")
       }
-      #expect(states.last?.constant == 2)
     }
+  }
+
+  /// A start that is off the path stays off it as far as TCD keeps the noise that it finds: with r the share of σ_t that
+  /// is not fresh, the error of the mean falls to r σ_t / σ_s of it, and the variance's to the square of that.
+  @Test(arguments: [0.0, 0.3, 0.6, 1]) func trajectoriesRememberTheirStart(_ gamma: Double) async throws {
+    let path = VariancePreserving.stableDiffusion
+    let points = [999.0, 759, 499, 259].map { path.point(at: $0) } + [path.clean]
+    var states: [LinearForm] = []
+    _ = try await SamplingPlan(TCD(gamma: gamma), at: points, on: path, prediction: .sample).run(
+      fields: [NoiseField(seed: 0)], shape: [], start: .states([LinearForm([0: 0.5], constant: 2)]),
+      observe: { states.append($0.states[0]) }
+    ) { requests in requests.map { _ in LinearForm([:], constant: 2) } }
+    var mean = 2 - 2 * points[0].alpha
+    var variance = 0.25 - points[0].sigma * points[0].sigma
+    for (state, (s, t)) in zip(states, zip(points, points.dropFirst())).dropLast() {
+      let low = path.point(at: ((1 - gamma) * t.timestep).rounded(.down))
+      // Noised up from `low`, signal and noise both shrink by the ratio of the alphas.
+      let kept = t.alpha / low.alpha * low.sigma / s.sigma
+      mean *= kept
+      variance *= kept * kept
+      #expect(abs(state.constant - 2 * t.alpha - mean) < 1e-12)
+      #expect(abs(state.variance - t.sigma * t.sigma - variance) < 1e-12)
+    }
+    // The end keeps no noise.
+    #expect(states.last?.constant == 2 && states.last?.variance == 0)
   }
 }

@@ -30,7 +30,7 @@ struct GridParityTests {
   }
 
   @Test(arguments: [
-    ("ddim", "ddim", 18, 0), ("ddpm", "ddpm", 10, 0), ("dpm_multistep", "dpm++2m", 36, 1),
+    ("ddim", "ddim", 20, 0), ("ddpm", "ddpm", 10, 0), ("dpm_multistep", "dpm++2m", 36, 1),
     ("dpm_singlestep", "dpm++2s", 28, 0), ("dpm_multistep_more", "dpm++2m", 38, 0), ("unipc", "unipc2", 40, 0),
     ("deis", "deis2", 23, 0), ("euler", "euler", 13, 1), ("heun", "heun", 7, 0),
   ])

@@ -29,12 +29,19 @@ struct SchedulerCase: Decodable, Sendable {
     let skipPrkSteps: Bool?
     let originalInferenceSteps: Int?
     let clipDenoised: Bool?
+    let predictorOrder: Int?
+    let correctorOrder: Int?
   }
 
   struct Arguments: Decodable, Sendable {
     let order: Int?
     let eta: Double?
+    let useClippedModelOutput: Bool?
     let sigmas: [Double]?
+    let sChurn: Double?
+    let sTmin: Double?
+    let sTmax: Double?
+    let sNoise: Double?
   }
 
   struct Run: Decodable, Sendable {

@@ -97,9 +97,28 @@ void fs_geglu(float *output, const float *input, int64_t rows, int64_t channels)
 // output = (left + right) x scale
 void fs_add(float *output, const float *left, const float *right, int64_t count, float scale);
 
-// output = sum of coefficients[i] x inputs[i], each element summed in double and rounded once; output may be one of the
-// inputs.
-void fs_combine(float *output, const double *coefficients, const float *const *inputs, int64_t terms, int64_t count);
+// --- States of samplers (state_body.h)
+
+// Standard normal noise: z = f(seed, image, stream, element), times a coefficient.
+typedef struct {
+  double coefficient;
+  uint64_t seed;
+  uint32_t image;
+  uint32_t stream;
+} fs_noise;
+
+// output = sum of coefficients[i] x inputs[i] and of the noises, each element summed in double and rounded once; output
+// may be one of the inputs.
+void fs_combine(
+  float *output, const double *coefficients, const float *const *inputs, int64_t terms, const fs_noise *noises,
+  int64_t noise_count, int64_t count);
+
+// Sums in double, in an order that depends on the count alone.
+double fs_inner_product(const float *left, const float *right, int64_t count);
+double fs_sum(const float *input, int64_t count);
+
+// Limits to low ... high; what is not a number stays so.
+void fs_clamp(float *values, int64_t count, float low, float high);
 
 // Conversions, round to nearest even.
 void fs_half_to_float(float *output, const uint16_t *input, int64_t count);

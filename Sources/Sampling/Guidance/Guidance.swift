@@ -38,10 +38,14 @@ public struct BranchOutputs<State: Tensor>: Sendable {
   /// What the model saw.
   public let state: State
   private let branches: [GuidanceBranch]
-  private let outputs: [State]
+  private let outputs: ArraySlice<State>
 
   /// - Precondition: there are as many outputs as branches.
   public init(_ outputs: [State], of branches: [GuidanceBranch], state: State) {
+    self.init(outputs[...], of: branches, state: state)
+  }
+
+  init(_ outputs: ArraySlice<State>, of branches: [GuidanceBranch], state: State) {
     precondition(outputs.count == branches.count)
     self.outputs = outputs
     self.branches = branches
@@ -55,7 +59,7 @@ public struct BranchOutputs<State: Tensor>: Sendable {
     guard let index = branches.firstIndex(of: branch) else {
       preconditionFailure("\(branch) is combined and was not evaluated")
     }
-    return outputs[index]
+    return outputs[outputs.startIndex + index]
   }
 
   /// Every output by a function of it.

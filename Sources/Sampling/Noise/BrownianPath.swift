@@ -31,10 +31,10 @@ enum BrownianPath {
     var coefficients = path(at: end)
     for (node, coefficient) in path(at: start) { coefficients[node, default: 0] -= coefficient }
     let scale = 1 / abs(clock(end) - clock(start)).squareRoot()
-    let kept = coefficients.mapValues { $0 * scale }.filter { abs($0.value) > negligible }
-    let deviation = kept.values.reduce(0) { $0 + $1 * $1 }.squareRoot()
-    // In the order of the nodes: a plan is the same in every process.
-    return kept.sorted { $0.key < $1.key }.map { ($0.value / deviation, firstStream | $0.key) }
+    // In the order of the nodes, sums as well: a plan is the same in every process, to the last bit.
+    let kept = coefficients.mapValues { $0 * scale }.filter { abs($0.value) > negligible }.sorted { $0.key < $1.key }
+    let deviation = kept.reduce(0) { $0 + $1.value * $1.value }.squareRoot()
+    return kept.map { ($0.value / deviation, firstStream | $0.key) }
   }
 
   /// W at a node of the lattice less W at its beginning, by normal: 0 is the whole interval's, 1, 2, 3 ... those of the

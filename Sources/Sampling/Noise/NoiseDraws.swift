@@ -6,8 +6,10 @@ struct NoiseDraws {
 
   let correlation: NoiseCorrelation
   private var count: UInt32 = 0
-  /// The intervals of the step under way that have a draw of their own, end to end.
-  private var intervals: [(from: Double, to: Double, stream: UInt32)] = []
+  /// Where the path of the step under way is known, by rising lambda, and its value there as a combination of draws.
+  private var knots: [(lambda: Double, value: [Noise])] = []
+  /// Where the step's clock counts from, so that no power overflows.
+  private var origin: Double?
 
   init(_ correlation: NoiseCorrelation) {
     self.correlation = correlation
@@ -21,30 +23,66 @@ struct NoiseDraws {
 
   /// The Brownian increment between two values of lambda, scaled to variance 1.
   ///
-  /// Where draws are independent an interval that begins with those already drawn in this step takes them, each with
-  /// the square root of its share of the clock e^(2 lambda), and a fresh draw for the rest.
+  /// Where draws are independent all increments of a step are still those of one path in the clock e^(2 lambda), whatever
+  /// the order they are asked for in: beyond what is known a fresh draw goes on, and between two known points the path is
+  /// on the straight line but for a fresh draw. Steps have paths of their own.
   mutating func increment(from: Double, to: Double) -> [Noise] {
     guard from.isFinite, to.isFinite else { return [fresh()] }
     if correlation == .brownian {
       guard let terms = BrownianPath.increment(from: from, to: to) else { return [fresh()] }
       return terms.map { Noise(coefficient: $0.coefficient, stream: $0.stream) }
     }
-    var parts = intervals.filter { $0.from >= from && $0.to <= to }
-    let end = parts.last?.to ?? from
-    if end < to {
-      let part = (from: end, to: to, stream: fresh().stream)
-      parts.append(part)
-      intervals.append(part)
-    }
-    // Relative to the end, so that no power overflows.
-    func clock(_ lambda: Double) -> Double { .exp(2 * (lambda - to)) }
-    let whole = clock(to) - clock(from)
-    return parts.map {
-      Noise(
-        coefficient: parts.count == 1 ? 1 : ((clock($0.to) - clock($0.from)) / whole).squareRoot(), stream: $0.stream)
+    guard from != to else { return [] }
+    origin = origin ?? from
+    let (start, end) = (value(at: from), value(at: to))
+    let deviation = abs(clock(from: from, to: to)).squareRoot()
+    return Self.sum((1, end), (-1, start)).map {
+      Noise(coefficient: $0.coefficient / deviation, stream: $0.stream)
     }
   }
 
-  /// The next step's intervals begin where this one's end.
-  mutating func forgetIntervals() { intervals = [] }
+  /// The path at `lambda`, less where the step first asked for it.
+  private mutating func value(at lambda: Double) -> [Noise] {
+    let index = knots.firstIndex { $0.lambda >= lambda } ?? knots.count
+    let value: [Noise]
+    switch (index > 0 ? knots[index - 1] : nil, index < knots.count ? knots[index] : nil) {
+    case (nil, nil):
+      value = []
+    case (_, let next?) where next.lambda == lambda:
+      return next.value
+    case (let previous?, let next?):
+      let (before, after) = (clock(from: previous.lambda, to: lambda), clock(from: lambda, to: next.lambda))
+      let span = before + after
+      value = Self.sum(
+        (after / span, previous.value), (before / span, next.value), ((before * after / span).squareRoot(), [fresh()]))
+    case (let previous?, nil):
+      value = Self.sum((1, previous.value), (clock(from: previous.lambda, to: lambda).squareRoot(), [fresh()]))
+    case (nil, let next?):
+      value = Self.sum((1, next.value), (-clock(from: lambda, to: next.lambda).squareRoot(), [fresh()]))
+    }
+    knots.insert((lambda, value), at: index)
+    return value
+  }
+
+  /// How far the clock goes, as a multiple of its value at the origin.
+  private func clock(from: Double, to: Double) -> Double {
+    .exp(2 * (from - (origin ?? from))) * .expMinusOne(2 * (to - from))
+  }
+
+  private static func sum(_ parts: (Double, [Noise])...) -> [Noise] {
+    var sum: [Noise] = []
+    for (scale, noises) in parts {
+      for noise in noises {
+        if let index = sum.firstIndex(where: { $0.stream == noise.stream }) {
+          sum[index].coefficient += scale * noise.coefficient
+        } else {
+          sum.append(Noise(coefficient: scale * noise.coefficient, stream: noise.stream))
+        }
+      }
+    }
+    return sum.filter { $0.coefficient != 0 }
+  }
+
+  /// The next step's path is another.
+  mutating func forgetIntervals() { (knots, origin) = ([], nil) }
 }

@@ -13,6 +13,7 @@ struct PlanRun<State: Tensor>: ImageRun {
     machine.load(plan.operations, registerCount: plan.registerCount)
     machine[plan.input] = state
     lastState = plan.input
+    stepErrors.reserveCapacity(plan.stepCount)
   }
 
   var stepCount: Int? { plan.stepCount }

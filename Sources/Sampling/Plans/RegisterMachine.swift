@@ -15,6 +15,7 @@ struct RegisterMachine<State: Tensor> {
   private var difference: State?
   /// The local errors so far, each carried on to the point given.
   private var accumulated: (error: State, point: TimePoint)?
+  private var spare: State?
 
   /// What an operation leaves for the run to take note of.
   enum Event {
@@ -84,10 +85,16 @@ struct RegisterMachine<State: Tensor> {
   /// Adds the newest estimate, of a step that ends at `point`, to the image's error.
   mutating func accumulateError(at point: TimePoint) {
     guard let difference else { return }
-    var sum = accumulated?.error ?? State(zeros: shape)
-    let carry = accumulated.map { point.standardDeviation / $0.point.standardDeviation } ?? 0
-    accumulated = nil
-    sum.assign(.init([.init(carry, sum), .init(1, difference)]))
+    // Into another tensor than the last sum's, which is read: the two take turns.
+    var sum = spare.take() ?? State(zeros: shape)
+    scratch.terms.append(.init(1, difference))
+    if let accumulated {
+      let carry = point.standardDeviation / accumulated.point.standardDeviation
+      scratch.terms.append(.init(carry, accumulated.error))
+    }
+    sum.assign(scratch)
+    scratch.terms.removeAll(keepingCapacity: true)
+    spare = accumulated?.error
     accumulated = (sum, point)
   }
 

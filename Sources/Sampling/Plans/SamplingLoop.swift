@@ -15,6 +15,8 @@ struct SamplingLoop<Run: ImageRun, Guide: Guidance> {
     var step = 0
     var point: TimePoint?
     var pending: (state: State, point: TimePoint)?
+    /// What the pending evaluation is made of.
+    var branches: [GuidanceBranch] = []
     var isFinished = false
   }
 
@@ -38,7 +40,7 @@ struct SamplingLoop<Run: ImageRun, Guide: Guidance> {
   ) async throws -> [SamplingResult<State>] {
     while true {
       while advance() { try observe(progress) }
-      guard images.contains(where: { !$0.isFinished }) else { break }
+      guard hasUnfinished else { break }
       try Task.checkCancellation()
       try await evaluate(denoise)
     }
@@ -47,6 +49,11 @@ struct SamplingLoop<Run: ImageRun, Guide: Guidance> {
         state: $0.run.state, evaluations: $0.evaluations, stepErrors: $0.run.stepErrors,
         errorEstimate: $0.run.errorEstimate, rejectedSteps: $0.run.rejectedSteps)
     }
+  }
+
+  private var hasUnfinished: Bool {
+    for index in images.indices where !images[index].isFinished { return true }
+    return false
   }
 
   /// Takes every image that waits for nothing to its next event; says whether one has completed a step.
@@ -69,26 +76,28 @@ struct SamplingLoop<Run: ImageRun, Guide: Guidance> {
     _ denoise: ([DenoiserRequest<State>]) async throws -> [State]
   ) async throws {
     var requests: [DenoiserRequest<State>] = []
-    var branches: [(image: Int, branches: [GuidanceBranch])] = []
-    for (index, image) in images.enumerated() {
-      guard let pending = image.pending else { continue }
-      let wanted = guidance.branches(at: .init(point: pending.point, evaluation: image.moments))
-      branches.append((index, wanted))
-      requests += wanted.map {
-        DenoiserRequest(state: pending.state, time: pending.point, image: index, branch: $0)
+    for index in images.indices {
+      guard let pending = images[index].pending else { continue }
+      let branches = guidance.branches(at: .init(point: pending.point, evaluation: images[index].moments))
+      images[index].branches = branches
+      for branch in branches {
+        requests.append(
+          DenoiserRequest(state: pending.state, time: pending.point, image: index, branch: branch))
       }
     }
     let outputs = requests.isEmpty ? [] : try await denoise(requests)
-    guard outputs.count == requests.count, zip(outputs, requests).allSatisfy({ $0.shape == $1.state.shape }) else {
+    guard Self.fit(outputs, requests) else {
       throw SamplingError.wrongModelOutput(
-        found: "\(outputs.count) outputs of shapes \(Set(outputs.map(\.shape)))",
+        found: "\(outputs.count) outputs of shapes \(Set(outputs.map { $0.shape }))",
         expected: "\(requests.count) of \(requests[0].state.shape)")
     }
+    // The requests hold the states: freed, a step can write where they were.
+    requests = []
     var next = 0
-    for (index, branches) in branches {
+    for index in images.indices {
       guard let pending = images[index].pending.take() else { continue }
-      let own = BranchOutputs(
-        Array(outputs[next..<next + branches.count]), of: branches, state: pending.state)
+      let branches = images[index].branches
+      let own = BranchOutputs(outputs[next..<next + branches.count], of: branches, state: pending.state)
       next += branches.count
       let moment = GuidanceMoment(point: pending.point, evaluation: images[index].moments)
       let output = guidance.guided(own, prediction: prediction, at: moment, memory: &images[index].memory)
@@ -98,12 +107,29 @@ struct SamplingLoop<Run: ImageRun, Guide: Guidance> {
     }
   }
 
+  private static func fit(_ outputs: [State], _ requests: [DenoiserRequest<State>]) -> Bool {
+    guard outputs.count == requests.count else { return false }
+    for index in outputs.indices where outputs[index].shape != requests[index].state.shape { return false }
+    return true
+  }
+
   private var progress: SamplingProgress<State> {
-    let points = images.compactMap(\.point)
-    let noisiest = points.max { $0.noiseToSignal < $1.noiseToSignal }
+    // In loops over indices: key paths and copies of images are slow in generic code.
+    var (step, evaluations) = (0, 0)
+    var noisiest: TimePoint?
+    var states: [State] = []
+    states.reserveCapacity(images.count)
+    for index in images.indices {
+      step = max(step, images[index].step)
+      evaluations += images[index].evaluations
+      states.append(images[index].run.state)
+      if let point = images[index].point, noisiest.map({ $0.noiseToSignal < point.noiseToSignal }) ?? true {
+        noisiest = point
+      }
+    }
     return SamplingProgress(
-      step: images.map(\.step).max() ?? 0, stepCount: images[0].run.stepCount, time: noisiest ?? points[0],
-      evaluations: images.reduce(0) { $0 + $1.evaluations }, states: images.map(\.run.state))
+      step: step, stepCount: images[0].run.stepCount, time: noisiest ?? .init(timestep: 0, alpha: 1, sigma: 0),
+      evaluations: evaluations, states: states)
   }
 }
 

@@ -23,6 +23,9 @@ def ddim():
     yield run("cosine-velocity-trailing-10", 10, **COSINE, **VELOCITY, **TRAILING)
     yield run("eta-half-10", 10, step={"eta": 0.5})
     yield run("eta-one-10", 10, step={"eta": 1.0})
+    yield run("clipped-output-10", 10, step={"eta": 0.0, "use_clipped_model_output": True}, clip_sample=True)
+    yield run("eta-half-clipped-output-7", 7, step={"eta": 0.5, "use_clipped_model_output": True}, clip_sample=True,
+              **VELOCITY)
     yield run("eta-one-clip-velocity-7", 7, step={"eta": 1.0}, clip_sample=True, **VELOCITY)
 
 

@@ -16,9 +16,10 @@ import exponential
 import flow
 import grids
 import noise_level
+import stochastic
 
 HERE = Path(__file__).parent
-FAMILIES = {family.__name__: family for module in (discrete, exponential, noise_level, flow, grids) for family in module.FAMILIES}
+FAMILIES = {family.__name__: family for module in (discrete, exponential, noise_level, stochastic, flow, grids) for family in module.FAMILIES}
 
 
 def main():

@@ -37,7 +37,7 @@ public struct AdaptiveSampler: Sendable {
   /// - Throws: ``SamplingError`` where the path has no such points, the pair cannot step between them, or the budget
   ///   is not positive.
   public init(
-    _ pair: some EmbeddedPair, on path: some NoisePath, tolerance: ErrorTolerance,
+    _ pair: any EmbeddedPair, on path: any NoisePath, tolerance: ErrorTolerance,
     controller: StepController = .proportionalIntegral, budget: Int = 1000, prediction: Prediction = .epsilon,
     bound: SampleBound? = nil, from start: TimePoint? = nil, to end: TimePoint? = nil, endsClean: Bool = true
   ) throws(SamplingError) {

@@ -2,7 +2,8 @@
 ///
 /// Ho, Jain and Abbeel 2020, arXiv:2006.11239, eq. 6 and 7 and section 3.2, on any grid of times.
 public struct DDPM: Solver {
-  /// Which variance the reverse step is given.
+  /// Which variance the reverse step is given. diffusers' `fixed_small_log` and `fixed_large_log` are the same two, though
+  /// the latter is not a number there.
   public enum Variance: String, Sendable, CaseIterable {
     /// β̃, right for data that is a single point.
     case fixedSmall
@@ -18,6 +19,7 @@ public struct DDPM: Solver {
 
   public var name: String { "ddpm" }
   public var order: Int? { nil }
+  public var stochasticOrder: StochasticOrder? { StochasticOrder(weak: 1, strong: 1) }
 
   public func compile(_ steps: GridSteps, into plan: inout PlanBuilder) throws(SamplingError) {
     for (s, t) in steps {

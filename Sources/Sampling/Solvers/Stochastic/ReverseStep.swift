@@ -91,6 +91,9 @@ struct ReverseStep: IntegratingStep {
     return scale * g * h * phi(k, exponent * h) - (hasPublishedThird && k == 3 ? scale : 0)
   }
 
+  /// wₖ / φₖ: the weight that a kernel taken for constant gives.
+  var lengthWeight: Double { scale * g * h }
+
   /// ∫ over the step of the polynomial Σ cₖ (u / h)ᵏ in u = λ - λ_s against the step's kernel: Σ cₖ k! wₖ₊₁.
   func integral(of polynomial: [Double]) -> Double {
     var (sum, factorial) = (0.0, 1.0)

@@ -126,7 +126,7 @@ public struct SASolver: Solver {
       let older = values[values.startIndex + 1].operand
       let slope = 1 / (nodes[0] - nodes[1]) * (1 * newest - 1 * older)
       // The value at s is the newest of the predictor's and the older of the corrector's.
-      return step.weight(1) * (nodes[0] == 0 ? newest : older) + step.weight(1) / 2 * slope
+      return step.weight(1) * (nodes[0] == 0 ? newest : older) + step.lengthWeight / 2 * slope
     }
     return zip(values, lagrangePolynomials(through: nodes)).reduce(.zero) { sum, term in
       sum + step.integral(of: term.1) * term.0.operand

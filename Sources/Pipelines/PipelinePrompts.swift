@@ -1,0 +1,85 @@
+import DenseTensors
+import Networks
+import Sampling
+import Tensors
+
+extension TextToImagePipeline {
+  /// The denoiser's view of the prompts of an image.
+  public struct Prompts: Sendable {
+    /// The empty or negative prompt first.
+    private let negative: [UNet2DConditionModel.Prompt]
+    private let positive: [UNet2DConditionModel.Prompt]
+
+    /// - Parameters:
+    ///   - positive: embeddings of the prompt, and of those that a guidance composes with it.
+    ///   - negative: embeddings of the negative prompt, empty where there is none, and of further ones.
+    public init(
+      _ denoiser: UNet2DConditionModel, positive: [DenseTensor<Float>], negative: [DenseTensor<Float>]
+    ) {
+      self.positive = positive.map(denoiser.prepare)
+      self.negative = negative.map(denoiser.prepare)
+    }
+
+    /// nil where there is no such prompt.
+    func prompt(for branch: GuidanceBranch) -> UNet2DConditionModel.Prompt? {
+      switch branch.prompt {
+      case .positive(let index): positive.indices.contains(index) ? positive[index] : nil
+      case .negative(let index): negative.indices.contains(index) ? negative[index] : nil
+      }
+    }
+  }
+
+  /// Refuses branches that there is no prompt or no model for, before anything is sampled.
+  ///
+  /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)``; `UnknownLayerError`.
+  func check(_ guidance: any Guidance, with sampler: Sampler, prompts: Prompts) throws {
+    for (evaluation, point) in sampler.evaluatedPoints.enumerated() {
+      for branch in guidance.branches(at: GuidanceMoment(point: point, evaluation: evaluation)) {
+        guard prompts.prompt(for: branch) != nil else {
+          throw PipelineError.invalidRequest(
+            name: "the guidance's prompt", found: "\(branch.prompt)", expected: "one that the request has")
+        }
+        guard branch.perturbation != .weakModel else {
+          throw PipelineError.invalidRequest(
+            name: "the guidance", found: "one with a weaker model", expected: "one with this model alone")
+        }
+        _ = try perturbation(of: branch)
+      }
+    }
+  }
+
+  private func perturbation(of branch: GuidanceBranch) throws(UnknownLayerError) -> UNetPerturbation? {
+    switch branch.perturbation {
+    case .none, .weakModel: nil
+    case .identityAttention(let layers): try denoiser.perturbation(.identityAttention, layers: layers)
+    case .blurredQueries(let sigma, let layers):
+      try denoiser.perturbation(.blurredQueries(sigma: sigma), layers: layers)
+    case .skipped(let layers): try denoiser.perturbation(.skipped, layers: layers)
+    }
+  }
+
+  /// Evaluates the denoiser on many requests at once.
+  ///
+  /// - Parameter prompts: of each image, or those of all.
+  /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)`` for a branch without a prompt; `UnknownLayerError`
+  ///   for one that disturbs a layer that is not there.
+  public func denoise(
+    _ requests: [DenoiserRequest<DenseTensor<Float>>], prompts: [Prompts]
+  ) throws -> [DenseTensor<Float>] {
+    let states = requests.map { request in
+      let scale = scheduler.prediction.inputScale(at: request.time)
+      return scale == 1 ? request.state : .combining((scale, request.state))
+    }
+    let branches = try requests.map { request in
+      guard let prompt = prompts[prompts.count == 1 ? 0 : request.image].prompt(for: request.branch) else {
+        throw PipelineError.invalidRequest(
+          name: "the guidance's prompt", found: "\(request.branch.prompt)", expected: "one that the request has")
+      }
+      return prompt
+    }
+    let output = denoiser(
+      .stacking(states), timesteps: requests.map(\.time.timestep), prompts: branches,
+      perturbations: try requests.map { try perturbation(of: $0.branch) })
+    return requests.indices.map { output[outer: $0] }
+  }
+}

@@ -1,0 +1,60 @@
+import Tensors
+
+/// What takes noise to an image: steps planned beforehand, or chosen on the way.
+public enum Sampler: Sendable {
+  case plan(SamplingPlan)
+  case adaptive(AdaptiveSampler)
+
+  /// The solver's name.
+  public var solver: String {
+    switch self {
+    case .plan(let plan): plan.solver
+    case .adaptive(let sampler): sampler.pair.name
+    }
+  }
+
+  /// The number of steps, where it is known.
+  public var stepCount: Int? {
+    switch self {
+    case .plan(let plan): plan.stepCount
+    case .adaptive: nil
+    }
+  }
+
+  /// NFE for one image and one branch, where it is known.
+  public var evaluationCount: Int? {
+    switch self {
+    case .plan(let plan): plan.evaluationCount
+    case .adaptive: nil
+    }
+  }
+
+  /// Points at which the model will be evaluated: all of a plan's, and both ends of an adaptive run.
+  public var evaluatedPoints: [TimePoint] {
+    switch self {
+    case .plan(let plan):
+      plan.operations.compactMap { if case .evaluate(let evaluation) = $0 { evaluation.point } else { nil } }
+    case .adaptive(let sampler): [sampler.start, sampler.end]
+    }
+  }
+
+  /// Samples one image per noise field: see ``SamplingPlan/sample(fields:shape:start:guidance:noise:observe:denoise:)``.
+  ///
+  /// - Throws: as that does.
+  public nonisolated(nonsending) func sample<State: Tensor>(
+    fields: [NoiseField], shape: Shape, start: SamplingStart<State> = .noise, guidance: some Guidance = Unguided(),
+    noise: NoiseSource<State> = .field, observe: (SamplingProgress<State>) throws -> Void = { _ in },
+    denoise: ([DenoiserRequest<State>]) async throws -> [State]
+  ) async throws -> [SamplingResult<State>] {
+    switch self {
+    case .plan(let plan):
+      try await plan.sample(
+        fields: fields, shape: shape, start: start, guidance: guidance, noise: noise, observe: observe,
+        denoise: denoise)
+    case .adaptive(let sampler):
+      try await sampler.sample(
+        fields: fields, shape: shape, start: start, guidance: guidance, noise: noise, observe: observe,
+        denoise: denoise)
+    }
+  }
+}
