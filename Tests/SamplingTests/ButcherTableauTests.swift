@@ -5,7 +5,9 @@ import Testing
 /// The order conditions of Runge-Kutta methods: sums over rooted trees (Hairer, Nørsett and Wanner 1993, table II.2.2).
 @Suite("Butcher tableaux")
 struct ButcherTableauTests {
-  static let all: [ButcherTableau] = [.euler, .midpoint, .heun, .ralston3, .rungeKutta4]
+  static let all: [ButcherTableau] = [
+    .euler, .midpoint, .heun, .ralston3, .rungeKutta4, .bogackiShampine, .dormandPrince,
+  ]
 
   /// The largest residual among the conditions of each order.
   static func residuals(_ tableau: ButcherTableau, weights b: [Double]) -> [Double] {
@@ -24,6 +26,13 @@ struct ButcherTableauTests {
         sum(product(squares, c)) - 1 / 4.0, sum(product(c, applied(c))) - 1 / 8.0, sum(applied(squares)) - 1 / 12.0,
         sum(applied(applied(c))) - 1 / 24.0,
       ],
+      [
+        sum(product(squares, squares)) - 1 / 5.0, sum(product(squares, applied(c))) - 1 / 10.0,
+        sum(product(c, applied(squares))) - 1 / 15.0, sum(product(c, applied(applied(c)))) - 1 / 30.0,
+        sum(product(applied(c), applied(c))) - 1 / 20.0, sum(applied(product(squares, c))) - 1 / 20.0,
+        sum(applied(product(c, applied(c)))) - 1 / 40.0, sum(applied(applied(squares))) - 1 / 60.0,
+        sum(applied(applied(applied(c)))) - 1 / 120.0,
+      ],
     ].map { $0.map(abs).max() ?? 0 }
   }
 
@@ -32,13 +41,30 @@ struct ButcherTableauTests {
     func check(_ weights: [Double], order: Int) {
       #expect(weights.count == tableau.stages && tableau.rows.count == tableau.stages)
       let residuals = Self.residuals(tableau, weights: weights)
-      #expect(residuals.prefix(order).allSatisfy { $0 < 1e-15 }, "\(tableau.name): \(residuals)")
-      // The order is no higher.
-      if order < residuals.count { #expect(residuals[order] > 1e-3, "\(tableau.name): \(residuals)") }
+      // Sums of coefficients above 1 round accordingly.
+      let rounding = 1e-15
+      #expect(residuals.prefix(order).allSatisfy { $0 < rounding }, "\(tableau.name): \(residuals)")
+      // The order is no higher: what is left is far from rounding.
+      if order < residuals.count { #expect(residuals[order] > 1e-4, "\(tableau.name): \(residuals)") }
     }
     check(tableau.weights, order: tableau.order)
     if let embedded = tableau.embedded { check(embedded.weights, order: embedded.order) }
     #expect(tableau.rows.indices.allSatisfy { tableau.rows[$0].count <= $0 })
+  }
+
+  @Test func shapesAreChecked() throws {
+    func make(_ rows: [[Double]], _ weights: [Double], embedded: [Double]? = nil, order: Int = 1) throws {
+      _ = try ButcherTableau(
+        name: "x", order: order, rows: rows, weights: weights, embedded: embedded.map { .init(order: 1, weights: $0) },
+        source: "")
+    }
+    try make([[], [1]], [0.5, 0.5], embedded: [1, 0])
+    #expect(throws: SamplingError.self) { try make([], []) }
+    #expect(throws: SamplingError.self) { try make([[]], [1], order: 0) }
+    #expect(throws: SamplingError.self) { try make([[1]], [1]) }
+    #expect(throws: SamplingError.self) { try make([[]], [0.5, 0.5]) }
+    #expect(throws: SamplingError.self) { try make([[], [.nan]], [0.5, 0.5]) }
+    #expect(throws: SamplingError.self) { try make([[], [1]], [0.5, 0.5], embedded: [1]) }
   }
 
   @Test func theOrdersOfAdamsBashforthAreChecked() {

@@ -30,11 +30,11 @@ public struct RungeKuttaPair: EmbeddedPair, Hashable {
   }
 
   public var name: String {
-    (variable == .sigma ? "flow-" : "") + (method == .bogackiShampine ? "bogacki-shampine" : "dormand-prince")
+    (variable == .sigma ? "flow-" : "") + tableau.name
   }
-  public var order: Int { method == .bogackiShampine ? 3 : 5 }
+  public var order: Int { tableau.order }
   public var lowerOrder: Int { order - 1 }
-  public var stages: Int { tableau.rows.count }
+  public var stages: Int { tableau.stages }
   public var reusesLastStage: Bool { true }
   public var clock: StepClock { variable == .sigma ? .sigma : .lambda }
   public var tolerancePerStep: Double { method == .bogackiShampine ? 1 : 3 }
@@ -72,7 +72,7 @@ public struct RungeKuttaPair: EmbeddedPair, Hashable {
     }
     plan.move(carry(to: t) + sum(tableau.rows[stages - 1], at: t))
     slopes.append(plan.evaluate(prediction, at: t))
-    plan.estimateError(sum(tableau.difference, at: t))
+    if let difference = tableau.difference { plan.estimateError(sum(difference, at: t)) }
   }
 
   private func point(_ fraction: Double, from s: TimePoint, to t: TimePoint, on path: any NoisePath) -> TimePoint {
@@ -83,20 +83,5 @@ public struct RungeKuttaPair: EmbeddedPair, Hashable {
     }
   }
 
-  private var tableau: (rows: [[Double]], difference: [Double]) {
-    switch method {
-    case .bogackiShampine:
-      ([[], [1 / 2.0], [0, 3 / 4.0], [2 / 9.0, 1 / 3.0, 4 / 9.0]], [-5 / 72.0, 1 / 12.0, 1 / 9.0, -1 / 8.0])
-    case .dormandPrince:
-      (
-        [
-          [], [1 / 5.0], [3 / 40.0, 9 / 40.0], [44 / 45.0, -56 / 15.0, 32 / 9.0],
-          [19372 / 6561.0, -25360 / 2187.0, 64448 / 6561.0, -212 / 729.0],
-          [9017 / 3168.0, -355 / 33.0, 46732 / 5247.0, 49 / 176.0, -5103 / 18656.0],
-          [35 / 384.0, 0, 500 / 1113.0, 125 / 192.0, -2187 / 6784.0, 11 / 84.0],
-        ],
-        [71 / 57600.0, 0, -71 / 16695.0, 71 / 1920.0, -17253 / 339200.0, 22 / 525.0, -1 / 40.0]
-      )
-    }
-  }
+  private var tableau: ButcherTableau { method == .bogackiShampine ? .bogackiShampine : .dormandPrince }
 }
