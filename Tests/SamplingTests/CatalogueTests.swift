@@ -102,8 +102,8 @@ struct CatalogueTests {
   static let exponential: [Cost] = [
     ("dpm-solver-1", 1, 20), ("dpm-solver-2s", 2, 20), ("dpm-solver-3s", 3, 20), ("dpm-solver-2m", 2, 20),
     ("dpm-solver-3m", 2, 20), ("dpm++2m", 2, 20), ("dpm++3m", 2, 20), ("dpm++3m-consistent", 3, 20),
-    ("dpm++2s", 2, 20), ("dpm++3s", 3, 20), ("unipc2", 3, 20), ("unipc3", 3, 20), ("unipc4", 3, 20),
-    ("unipc2-consistent", 3, 20), ("unipc3-consistent", 3, 20), ("deis2", 2, 20), ("deis3", 2, 20), ("deis4", 2, 20),
+    ("dpm++2s", 2, 20), ("dpm++3s", 3, 20), ("unipc2", 2, 20), ("unipc3", 2, 20), ("unipc4", 2, 20),
+    ("unipc2-consistent", 2, 20), ("unipc3-consistent", 2, 20), ("deis2", 2, 20), ("deis3", 2, 20), ("deis4", 2, 20),
     ("ipndm4", 2, 20), ("ipndm4-v", 2, 20), ("res-2m", 2, 20), ("res-3m", 3, 20), ("res-2s", 2, 20),
     ("res-3s", 3, 20), ("gradient-estimation", 1, 20),
   ]

@@ -45,6 +45,7 @@ struct Accuracy: AsyncParsableCommand {
     curves += try await measureCurves(entries, spacings, converged: exact.converged) {
       try await exact.measure($0, on: $1, against: $2)
     }
+    if solver.isEmpty, grid.isEmpty { curves += try await measureAdaptive(exact) }
     if !exactOnly {
       let model = ModelStudy(bench: try Workbench())
       // Each grid on the model takes minutes: those that lead on the exact problem.
@@ -61,6 +62,23 @@ struct Accuracy: AsyncParsableCommand {
       try figures.writeJSON(to: URL(filePath: json))
       print("wrote \(json)")
     }
+  }
+
+  private func measureAdaptive(_ exact: MixtureStudy) async throws -> [WorkPrecision] {
+    print("Adaptive solvers on the \(MixtureStudy.name): mean evaluations and RMSE by relative tolerance")
+    let table = TablePrinter(columns: [("solver", 24)] + MixtureStudy.tolerances.map { ("\($0)", 14) })
+    table.printHeading()
+    var curves: [WorkPrecision] = []
+    var converged: [SolverEntry.Family: [DoubleTensor]] = [:]
+    for entry in AdaptiveCatalogue.all {
+      if converged[entry.family] == nil { converged[entry.family] = try await exact.converged(entry.family) }
+      let curve = try await exact.measure(entry, against: converged[entry.family] ?? [])
+      curves.append(curve)
+      table.printRow(
+        [curve.solver] + curve.points.map { "\($0.evaluations): \(String(format: "%.1e", $0.error))" })
+    }
+    print("")
+    return curves
   }
 
   private func measureOrders(_ entries: [SolverEntry]) async throws -> [OrderTable.Row] {

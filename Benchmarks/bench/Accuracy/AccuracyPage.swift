@@ -15,7 +15,7 @@ struct AccuracyPage {
   ]
   /// Grids on which solvers are compared, and solvers on which grids are; all others are in the table.
   private static let comparedOn: [GridSpacing] = [.karras, .uniformLambda, .trailing]
-  private static let comparing = ["ddim", "dpm++2m", "unipc-2", "heun", "flow-euler", "flow-heun"]
+  private static let comparing = ["ddim", "dpm++2m", "unipc2", "heun", "flow-euler", "flow-heun"]
 
   var html: String {
     """
@@ -75,7 +75,8 @@ struct AccuracyPage {
     guard !own.isEmpty else { return "" }
     let axes = Axes(own)
     let references = Self.references[family] ?? []
-    let chosen = Self.comparedOn.map(\.rawValue).filter { grid in own.contains { $0.grid == grid } }
+    let compared = Self.comparedOn.map(\.rawValue) + [MixtureStudy.adaptive]
+    let chosen = compared.filter { grid in own.contains { $0.grid == grid } }
     var drawn: [String] = []
     for grid in chosen.isEmpty ? Self.distinct(own.map(\.grid)) : chosen {
       let all = own.filter { $0.grid == grid }

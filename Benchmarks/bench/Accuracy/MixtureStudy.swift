@@ -57,4 +57,32 @@ struct MixtureStudy {
     return WorkPrecision(
       problem: Self.name, solver: entry.name, grid: spacing.rawValue, family: entry.family, points: points)
   }
+
+  /// What stands for the grid of solvers that choose their own.
+  static let adaptive = "adaptive"
+  static let tolerances = [0.3, 0.1, 0.03, 0.01, 0.003, 0.001]
+
+  /// An adaptive solver at several tolerances: its evaluations are the mean over the images.
+  func measure(_ entry: AdaptiveEntry, against converged: [DoubleTensor]) async throws -> WorkPrecision {
+    let path: any NoisePath = entry.family == .flow ? try RectifiedFlow() : VariancePreserving.stableDiffusion
+    var points: [WorkPrecision.Point] = []
+    for tolerance in Self.tolerances {
+      let sampler = try AdaptiveSampler(
+        entry.pair, on: path, tolerance: ErrorTolerance(relative: tolerance),
+        prediction: Self.prediction(entry.family))
+      let results: [SamplingResult<DoubleTensor>] = try await sampler.sample(
+        fields: start.indices.map { NoiseField(seed: 0, image: UInt32($0)) }, shape: [Self.dimension],
+        start: .unitVariance(start)
+      ) { requests in
+        requests.map { Self.data.prediction(sampler.prediction, of: $0.state, at: $0.time) }
+      }
+      let evaluations = results.reduce(0) { $0 + $1.evaluations } / results.count
+      points.append(
+        .init(
+          steps: evaluations, evaluations: evaluations,
+          error: rootMeanSquare(of: results.map(\.state), minus: converged)))
+    }
+    return WorkPrecision(
+      problem: Self.name, solver: entry.name, grid: Self.adaptive, family: entry.family, points: points)
+  }
 }

@@ -39,7 +39,7 @@ struct OrderTable {
     var rows: [Row] = []
     for prediction in isFlow ? [Prediction.flow, .epsilon, .sample] : [.epsilon, .sample, .velocity] {
       // A high order reaches rounding early.
-      let coarse = theory >= 4 ? 24 : 96
+      let coarse = theory >= 4 ? 64 : 96
       let onGaussian = try await Convergence.measured(
         solver, prediction: prediction, on: gaussian, from: DoubleTensor([0.3, -1.2, 0.9]), coarse: coarse,
         points: points)

@@ -64,7 +64,11 @@ public struct UniPC: Solver {
     return stem + (prediction == .epsilon ? "-epsilon" : "") + kind
   }
 
-  public var order: Int? { corrects ? min(stepOrder + 1, 3) : predictor.order }
+  /// A last step of first order, which is not corrected, leaves 2.
+  public var order: Int? {
+    let order = corrects ? min(stepOrder + 1, 3) : predictor.adamsOrder
+    return lowersFinalOrder ? min(order, 2) : order
+  }
 
   public func compile(_ steps: GridSteps, into plan: inout PlanBuilder) throws(SamplingError) {
     let corrector = corrects ? Corrector(prediction: prediction, form: form, uncorrected: uncorrected) : nil
