@@ -26,7 +26,7 @@ extension KernelTests {
     }
   }
 
-  /// The same bits on every instruction set, whatever the terms beside it.
+  /// Noises without other terms have the same bits on every instruction set.
   @Test func noiseDoesNotDependOnTheInstructionSet() {
     let count = 1000
     let noises = Self.fields.enumerated().map { index, field in

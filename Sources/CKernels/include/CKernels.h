@@ -108,12 +108,14 @@ typedef struct {
 } fs_noise;
 
 // output = sum of coefficients[i] x inputs[i] and of the noises, each element summed in double and rounded once; output
-// may be one of the inputs.
+// may be one of the inputs. Noises alone have the same bits on every instruction set; products with inputs are fused
+// where it can, and so terms that cancel may leave other last bits.
 void fs_combine(
   float *output, const double *coefficients, const float *const *inputs, int64_t terms, const fs_noise *noises,
   int64_t noise_count, int64_t count);
 
-// Sums in double, in an order that depends on the count alone.
+// Sums in double, in an order that depends on the count and the instruction set alone: from set to set the last bits
+// differ.
 double fs_inner_product(const float *left, const float *right, int64_t count);
 double fs_sum(const float *input, int64_t count);
 
