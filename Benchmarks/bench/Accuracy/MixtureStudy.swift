@@ -39,23 +39,13 @@ struct MixtureStudy {
   func measure(
     _ entry: SolverEntry, on spacing: GridSpacing, against converged: [DoubleTensor]
   ) async throws -> WorkPrecision? {
-    func plan(_ steps: Int) throws -> SamplingPlan {
+    try await WorkPrecision.measured(Self.name, entry, on: spacing, against: converged) { steps in
       let path: any NoisePath = entry.family == .flow ? try RectifiedFlow() : VariancePreserving.stableDiffusion
       let points = try spacing.points(steps: steps, for: entry.conventions, on: path)
       return try SamplingPlan(entry.make(steps), at: points, prediction: Self.prediction(entry.family))
+    } images: { plan in
+      try await plan.solve(Self.data, from: start).map(\.state)
     }
-    guard (try? plan(24)) != nil else { return nil }
-    var points: [WorkPrecision.Point] = []
-    for steps in try WorkPrecision.steps(of: entry, upTo: .max, plan: plan) {
-      guard let plan = try? plan(steps), !plan.isStochastic else { continue }
-      let images = try await plan.solve(Self.data, from: start).map(\.state)
-      points.append(
-        .init(
-          steps: steps, evaluations: plan.evaluationCount, error: rootMeanSquare(of: images, minus: converged)))
-    }
-    guard !points.isEmpty else { return nil }
-    return WorkPrecision(
-      problem: Self.name, solver: entry.name, grid: spacing.rawValue, family: entry.family, points: points)
   }
 
   /// What stands for the grid of solvers that choose their own.

@@ -24,19 +24,13 @@ struct ModelStudy {
     _ entry: SolverEntry, on spacing: GridSpacing, against converged: [DenseTensor<Float>]
   ) async throws -> WorkPrecision? {
     let scheduler = bench.pipeline(for: entry.family).scheduler
-    func plan(_ steps: Int) throws -> SamplingPlan { try scheduler.plan(entry, steps: steps, spacing: spacing) }
-    guard (try? plan(24)) != nil else { return nil }
-    var points: [WorkPrecision.Point] = []
-    for steps in try WorkPrecision.steps(of: entry, upTo: Self.mostEvaluations, plan: plan) {
-      guard let plan = try? plan(steps), !plan.isStochastic else { continue }
-      let images = try await latents(plan, entry.family, label: "\(entry.name), \(spacing.rawValue), \(steps) steps")
-      points.append(
-        .init(
-          steps: steps, evaluations: plan.evaluationCount, error: rootMeanSquare(of: images, minus: converged)))
+    return try await WorkPrecision.measured(
+      Self.name, entry, on: spacing, upTo: Self.mostEvaluations, against: converged
+    ) { steps in
+      try scheduler.plan(entry, steps: steps, spacing: spacing)
+    } images: { plan in
+      try await latents(plan, entry.family, label: "\(entry.name), \(spacing.rawValue), \(plan.stepCount) steps")
     }
-    guard !points.isEmpty else { return nil }
-    return WorkPrecision(
-      problem: Self.name, solver: entry.name, grid: spacing.rawValue, family: entry.family, points: points)
   }
 
   private func latents(

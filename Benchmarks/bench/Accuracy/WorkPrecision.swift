@@ -33,6 +33,28 @@ struct WorkPrecision: Encodable {
 }
 
 extension WorkPrecision {
+  /// Runs a solver at the numbers of steps for these evaluations; nil where it does not fit the grid or adds noise.
+  ///
+  /// - Parameters:
+  ///   - limit: the most evaluations aimed at.
+  ///   - plan: of a number of steps.
+  ///   - images: what a plan makes, in the order of the converged ones.
+  static func measured<T: Tensor>(
+    _ problem: String, _ entry: SolverEntry, on spacing: GridSpacing, upTo limit: Int = .max, against converged: [T],
+    plan: (_ steps: Int) throws -> SamplingPlan, images: (SamplingPlan) async throws -> [T]
+  ) async throws -> WorkPrecision? {
+    guard (try? plan(24)) != nil else { return nil }
+    var points: [Point] = []
+    for steps in try Self.steps(of: entry, upTo: limit, plan: plan) {
+      guard let plan = try? plan(steps), !plan.isStochastic else { continue }
+      let error = rootMeanSquare(of: try await images(plan), minus: converged)
+      points.append(.init(steps: steps, evaluations: plan.evaluationCount, error: error))
+    }
+    guard !points.isEmpty else { return nil }
+    return WorkPrecision(
+      problem: problem, solver: entry.name, grid: spacing.rawValue, family: entry.family, points: points)
+  }
+
   /// The numbers of evaluations that the printed table shows.
   static let columns = [5, 10, 20, 40, 80]
 

@@ -23,7 +23,6 @@ extension Convergence {
   /// Runs a solver on normally distributed data, whose trajectory is known, on three grids.
   ///
   /// - Parameters:
-  ///   - solver: gives the solver for a number of steps.
   ///   - start: one state of unit variance.
   ///   - coarse: the steps of the coarsest grid.
   ///   - points: the grid of so many steps; all must have the same ends, and the last must have noise.
