@@ -77,6 +77,11 @@ void fs_combine(
   kernels()->combine(output, coefficients, inputs, terms, noises, noise_count, count);
 }
 
+double fs_accumulate(
+  float *sum, double carry, const double *coefficients, const float *const *inputs, int64_t terms, int64_t count) {
+  return kernels()->accumulate(sum, carry, coefficients, inputs, terms, count);
+}
+
 double fs_inner_product(const float *left, const float *right, int64_t count) {
   return kernels()->inner_product(left, right, count);
 }

@@ -15,6 +15,7 @@ typedef struct {
   void (*geglu)(float *, const float *, int64_t, int64_t);
   void (*add)(float *, const float *, const float *, int64_t, float);
   void (*combine)(float *, const double *, const float *const *, int64_t, const fs_noise *, int64_t, int64_t);
+  double (*accumulate)(float *, double, const double *, const float *const *, int64_t, int64_t);
   double (*inner_product)(const float *, const float *, int64_t);
   double (*total_sum)(const float *, int64_t);
   void (*clamp)(float *, int64_t, float, float);

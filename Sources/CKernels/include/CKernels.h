@@ -114,6 +114,11 @@ void fs_combine(
   float *output, const double *coefficients, const float *const *inputs, int64_t terms, const fs_noise *noises,
   int64_t noise_count, int64_t count);
 
+// sum = carry x sum + difference, the difference being the sum of coefficients[i] x inputs[i], in single precision and
+// with the same bits on every instruction set; returns the sum of the squares of the difference. The inputs are not `sum`.
+double fs_accumulate(
+  float *sum, double carry, const double *coefficients, const float *const *inputs, int64_t terms, int64_t count);
+
 // Sums in double, in an order that depends on the count and the instruction set alone: from set to set the last bits
 // differ.
 double fs_inner_product(const float *left, const float *right, int64_t count);
