@@ -59,6 +59,19 @@ void fs_winograd(const fs_convolution *op, int64_t begin, int64_t end, float *sc
   kernels()->winograd(op, begin, end, scratch);
 }
 
+int64_t fs_attention_scratch_count(int64_t dimension) {
+  enum { WIDEST_TILE = 64 };
+  int64_t padded = fs_attention_padded(dimension), queries = FS_ATTENTION_QUERIES;
+  return 2 * queries * (padded + 1) +
+         fs_attention_key_block(dimension) * (WIDEST_TILE + padded + fs_attention_key_stride(dimension));
+}
+
+void fs_attend(const fs_attention *op, int64_t begin, int64_t end, float *scratch) {
+  kernels()->attend(op, begin, end, scratch);
+}
+
+void fs_exp2(float *output, const float *input, int64_t count) { kernels()->exp2(output, input, count); }
+
 void fs_activate(float *output, const float *input, int64_t count, fs_activation activation) {
   kernels()->activate(output, input, count, activation);
 }
@@ -111,8 +124,4 @@ void fs_layer_norm(
   float *output, const float *input, const float *gain, const float *shift, int64_t rows, int64_t channels,
   float epsilon) {
   kernels()->layer_norm(output, input, gain, shift, rows, channels, epsilon);
-}
-
-void fs_softmax(float *rows, int64_t count, int64_t columns, int64_t stride, float scale) {
-  kernels()->softmax(rows, count, columns, stride, scale);
 }

@@ -7,6 +7,8 @@
 #define ISA(name) avx2_##name
 #define LANES 8
 #define TILE_ROWS 6
+#define SCORE_TILE 4
+#define SCORE_VECTORS 3
 
 #include "vector_body.h"
 #include "gemm_body.h"
@@ -14,6 +16,7 @@
 #include "elementwise_body.h"
 #include "state_body.h"
 #include "norm_body.h"
+#include "attention_body.h"
 
 #pragma clang attribute pop
 

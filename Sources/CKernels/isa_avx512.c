@@ -8,6 +8,8 @@
 #define ISA(name) avx512_##name
 #define LANES 16
 #define TILE_ROWS 12
+#define SCORE_TILE 8
+#define SCORE_VECTORS 2
 
 #include "vector_body.h"
 #include "gemm_body.h"
@@ -15,6 +17,7 @@
 #include "elementwise_body.h"
 #include "state_body.h"
 #include "norm_body.h"
+#include "attention_body.h"
 
 #pragma clang attribute pop
 

@@ -4,6 +4,8 @@
 #define ISA(name) portable_##name
 #define LANES 4
 #define TILE_ROWS 4
+#define SCORE_TILE 4
+#define SCORE_VECTORS 2
 
 #include "vector_body.h"
 #include "gemm_body.h"
@@ -11,5 +13,6 @@
 #include "elementwise_body.h"
 #include "state_body.h"
 #include "norm_body.h"
+#include "attention_body.h"
 
 const fs_kernels fs_portable = KERNEL_TABLE("portable");

@@ -84,6 +84,36 @@ int64_t fs_winograd_scratch_count(const fs_convolution *op, int64_t tiles);
 // op are the transformed ones.
 void fs_winograd(const fs_convolution *op, int64_t begin, int64_t end, float *scratch);
 
+// --- Attention (attention_body.h)
+
+// Queries that share a copied block of keys: what a caller best gives a thread at once.
+enum { FS_ATTENTION_QUERIES = 128 };
+
+// One head of one image: output[q] = sum over keys of softmax(scale x query[q] . key) x value. A query whose scores
+// hold NaN or +infinity gets NaN in all columns.
+typedef struct {
+  const float *query;
+  int64_t query_stride;     // floats from one query to the next
+  const float *key, *value;
+  int64_t key_stride;       // of both
+  int64_t keys;             // below 2^31
+  int64_t dimension;
+  float scale;
+  bool causal;              // query q sees keys 0 ... q
+  float *output;
+  int64_t output_stride;
+} fs_attention;
+
+// The number of floats of scratch, which should lie at a multiple of 64 bytes.
+int64_t fs_attention_scratch_count(int64_t dimension);
+
+// Computes queries begin ..< end.
+void fs_attend(const fs_attention *op, int64_t begin, int64_t end, float *scratch);
+
+// output = 2^input for input <= 0, as attention takes it: off by less than one unit in the last place, two where there
+// is no fused multiply-add; 0 below -126.5. NaN stays NaN.
+void fs_exp2(float *output, const float *input, int64_t count);
+
 // --- Elementwise passes (elementwise_body.h)
 
 typedef enum { FS_SILU, FS_GELU, FS_QUICK_GELU, FS_RELU, FS_MISH } fs_activation;
@@ -131,7 +161,7 @@ void fs_clamp(float *values, int64_t count, float low, float high);
 void fs_half_to_float(float *output, const uint16_t *input, int64_t count);
 void fs_float_to_half(uint16_t *output, const float *input, int64_t count);
 
-// --- Norms and softmax (norm_body.h)
+// --- Norms (norm_body.h)
 
 // Adds each channel's sum and sum of squares over `rows` rows to sums[channels] and squares[channels].
 void fs_channel_sums(double *sums, double *squares, const float *input, int64_t rows, int64_t channels);
@@ -144,10 +174,6 @@ void fs_scale_shift(
 void fs_layer_norm(
   float *output, const float *input, const float *gain, const float *shift, int64_t rows, int64_t channels,
   float epsilon);
-
-// Softmax of every row x scale, which is positive, in place; the columns from `columns` up to `stride` are left alone. A
-// row that holds NaN or +infinity becomes NaN, all of it.
-void fs_softmax(float *rows, int64_t count, int64_t columns, int64_t stride, float scale);
 
 #ifdef __cplusplus
 }
