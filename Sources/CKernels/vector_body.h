@@ -81,6 +81,7 @@ INLINE float ISA(sum)(vf v) {
   { \
     .name = label, \
     .convolve = ISA(convolve), \
+    .winograd_patches = ISA(winograd_patches), \
     .winograd = ISA(winograd), \
     .activate = ISA(activate), \
     .geglu = ISA(geglu), \
