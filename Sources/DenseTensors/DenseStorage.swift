@@ -3,13 +3,15 @@
 /// Sendable although it can be written: a tensor writes only memory that it alone refers to.
 final class DenseStorage<Scalar: DenseScalar>: @unchecked Sendable {
   let elements: UnsafeMutableBufferPointer<Scalar>
+  private let owner: ActivationArena.Owner
 
   init(count: Int) {
-    let raw = UnsafeMutableRawBufferPointer.allocate(byteCount: count * MemoryLayout<Scalar>.stride, alignment: 64)
-    elements = UnsafeMutableBufferPointer(start: raw.bindMemory(to: Scalar.self).baseAddress, count: count)
+    let (memory, owner) = ActivationArena.allocate(bytes: count * MemoryLayout<Scalar>.stride)
+    elements = UnsafeMutableBufferPointer(start: memory.bindMemory(to: Scalar.self, capacity: count), count: count)
+    self.owner = owner
   }
 
   deinit {
-    UnsafeMutableRawBufferPointer(elements).deallocate()
+    owner.release(UnsafeMutableRawPointer(elements.baseAddress!))
   }
 }
