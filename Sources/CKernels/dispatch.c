@@ -55,8 +55,15 @@ void fs_convolve(const fs_convolution *op, int64_t row_begin, int64_t row_end, i
   kernels()->convolve(op, row_begin, row_end, panel_begin, panel_end);
 }
 
-void fs_winograd(const fs_convolution *op, int64_t begin, int64_t end, float *scratch) {
-  kernels()->winograd(op, begin, end, scratch);
+void fs_winograd_patches(
+  const fs_convolution *op, int64_t begin, int64_t end, int64_t first, int64_t last, float *patches) {
+  kernels()->winograd_patches(op, begin, end, first, last, patches);
+}
+
+void fs_winograd(
+  const fs_convolution *op, int64_t begin, int64_t end, int64_t panel_begin, int64_t panel_end, const float *patches,
+  float *scratch) {
+  kernels()->winograd(op, begin, end, panel_begin, panel_end, patches, scratch);
 }
 
 int64_t fs_attention_scratch_count(int64_t dimension) {
@@ -88,6 +95,11 @@ void fs_combine(
   float *output, const double *coefficients, const float *const *inputs, int64_t terms, const fs_noise *noises,
   int64_t noise_count, int64_t count) {
   kernels()->combine(output, coefficients, inputs, terms, noises, noise_count, count);
+}
+
+double fs_accumulate(
+  float *sum, double carry, const double *coefficients, const float *const *inputs, int64_t terms, int64_t count) {
+  return kernels()->accumulate(sum, carry, coefficients, inputs, terms, count);
 }
 
 double fs_inner_product(const float *left, const float *right, int64_t count) {

@@ -77,11 +77,25 @@ INLINE float ISA(sum)(vf v) {
   return lanes[0];
 }
 
-#define KERNEL_TABLE(label)                                                                                      \
-  {                                                                                                              \
-    .name = label, .convolve = ISA(convolve), .winograd = ISA(winograd), .activate = ISA(activate), .geglu = ISA(geglu), .add = ISA(add),   \
-    .attend = ISA(attend), .exp2 = ISA(exp2_all),                                                                \
-    .combine = ISA(combine), .inner_product = ISA(inner_product), .total_sum = ISA(total_sum),                    \
-    .clamp = ISA(clamp), .half_to_float = ISA(half_to_float), .float_to_half = ISA(float_to_half),               \
-    .channel_sums = ISA(channel_sums), .scale_shift = ISA(scale_shift), .layer_norm = ISA(layer_norm),           \
+#define KERNEL_TABLE(label) \
+  { \
+    .name = label, \
+    .convolve = ISA(convolve), \
+    .winograd_patches = ISA(winograd_patches), \
+    .winograd = ISA(winograd), \
+    .activate = ISA(activate), \
+    .geglu = ISA(geglu), \
+    .add = ISA(add), \
+    .attend = ISA(attend), \
+    .combine = ISA(combine), \
+    .accumulate = ISA(accumulate), \
+    .inner_product = ISA(inner_product), \
+    .total_sum = ISA(total_sum), \
+    .clamp = ISA(clamp), \
+    .half_to_float = ISA(half_to_float), \
+    .float_to_half = ISA(float_to_half), \
+    .channel_sums = ISA(channel_sums), \
+    .scale_shift = ISA(scale_shift), \
+    .layer_norm = ISA(layer_norm), \
+    .exp2 = ISA(exp2_all), \
   }
