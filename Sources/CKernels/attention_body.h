@@ -174,18 +174,19 @@ INLINE void ISA(transpose)(
 // Copies `keys` keys and values from `first` on. What fills up tiles is 0.
 static void ISA(copy_block)(ISA(attention_state) *s, int64_t first, int64_t keys) {
   const fs_attention *op = s->op;
-  size_t row_bytes = (size_t)op->dimension * sizeof(float);
   s->first_key = first;
   s->keys = keys;
-  for (int64_t key = 0; key < keys; key++) {
-    memcpy(s->key_block + key * s->key_stride, op->key + (first + key) * op->key_stride, row_bytes);
-    const float *value = op->value + (first + key) * op->key_stride;
+  for (int64_t i = 0; i < keys; i++) {
+    const float *key = op->key + (first + i) * op->key_stride, *value = op->value + (first + i) * op->key_stride;
+    float *key_copy = s->key_block + i * s->key_stride, *value_copy = s->value_block + i * SCORE_TILE;
     int64_t c = 0;
-    for (; c + SCORE_TILE <= op->dimension; c += SCORE_TILE)
-      memcpy(s->value_block + c * keys + key * SCORE_TILE, value + c, SCORE_TILE * sizeof(float));
-    if (c < op->dimension) {
-      float *target = s->value_block + c * keys + key * SCORE_TILE;
-      for (int64_t r = 0; r < SCORE_TILE; r++) target[r] = c + r < op->dimension ? value[c + r] : 0;
+    for (; c + SCORE_TILE <= op->dimension; c += SCORE_TILE, value_copy += keys * SCORE_TILE) {
+      memcpy(key_copy + c, key + c, SCORE_TILE * sizeof(float));
+      memcpy(value_copy, value + c, SCORE_TILE * sizeof(float));
+    }
+    for (int64_t r = 0; c < s->padded; r++, c++) {
+      key_copy[c] = c < op->dimension ? key[c] : 0;
+      value_copy[r] = c < op->dimension ? value[c] : 0;
     }
   }
   int64_t padding = (keys + SCORE_TILE - 1) / SCORE_TILE * SCORE_TILE - keys;
@@ -197,7 +198,8 @@ static void ISA(attend_block)(const fs_attention *op, int64_t begin, int64_t end
   enum { TILE = SCORE_VECTORS * LANES };
   const int64_t queries = (end - begin + LANES - 1) / LANES * LANES, block = fs_attention_key_block(op->dimension);
   ISA(attention_state) s = {
-    .op = op, .padded = fs_attention_padded(op->dimension), .key_stride = fs_attention_key_stride(op->dimension)};
+    .op = op, .padded = (op->dimension + SCORE_TILE - 1) / SCORE_TILE * SCORE_TILE,
+    .key_stride = fs_attention_key_stride(op->dimension)};
   float *query = scratch, *output = query + queries * s.padded;
   float *highest = output + queries * s.padded, *total = highest + queries;
   s.scores = total + queries;

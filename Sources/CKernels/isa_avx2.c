@@ -7,8 +7,8 @@
 #define ISA(name) avx2_##name
 #define LANES 8
 #define TILE_ROWS 6
-#define SCORE_TILE 4
-#define SCORE_VECTORS 3
+#define SCORE_TILE 2
+#define SCORE_VECTORS 4
 
 #include "vector_body.h"
 #include "gemm_body.h"

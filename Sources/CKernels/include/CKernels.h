@@ -94,7 +94,7 @@ void fs_winograd(
 // --- Attention (attention_body.h)
 
 // Queries that share a copied block of keys: what a caller best gives a thread at once.
-enum { FS_ATTENTION_QUERIES = 128 };
+enum { FS_ATTENTION_QUERIES = 256 };
 
 // One head of one image: output[q] = sum over keys of softmax(scale x query[q] . key) x value. A query whose scores
 // hold NaN or +infinity gets NaN in all columns.
