@@ -55,8 +55,15 @@ void fs_convolve(const fs_convolution *op, int64_t row_begin, int64_t row_end, i
   kernels()->convolve(op, row_begin, row_end, panel_begin, panel_end);
 }
 
-void fs_winograd(const fs_convolution *op, int64_t begin, int64_t end, float *scratch) {
-  kernels()->winograd(op, begin, end, scratch);
+void fs_winograd_patches(
+  const fs_convolution *op, int64_t begin, int64_t end, int64_t first, int64_t last, float *patches) {
+  kernels()->winograd_patches(op, begin, end, first, last, patches);
+}
+
+void fs_winograd(
+  const fs_convolution *op, int64_t begin, int64_t end, int64_t panel_begin, int64_t panel_end, const float *patches,
+  float *scratch) {
+  kernels()->winograd(op, begin, end, panel_begin, panel_end, patches, scratch);
 }
 
 void fs_activate(float *output, const float *input, int64_t count, fs_activation activation) {

@@ -153,7 +153,7 @@ static void ISA(convolve)(
       int64_t column = panel * FS_PANEL;
       int64_t columns = op->outputs - column < FS_PANEL ? op->outputs - column : FS_PANEL;
       int64_t width = ISA(panel_width)(op, column);
-      const float *weights = op->weights + column * inputs;
+      const float *weights = (const float *)op->weights + column * inputs;
       for (int64_t row = chunk, i = 0; row < chunk_end; row += TILE_ROWS, i++) {
         int64_t rows = chunk_end - row < TILE_ROWS ? chunk_end - row : TILE_ROWS;
         ISA(multiply)(tile, FS_PANEL, rows, columns, pointers[i], taps, op->channels, weights, width);

@@ -10,7 +10,8 @@
 typedef struct {
   const char *name;
   void (*convolve)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t);
-  void (*winograd)(const fs_convolution *, int64_t, int64_t, float *);
+  void (*winograd_patches)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, float *);
+  void (*winograd)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, const float *, float *);
   void (*activate)(float *, const float *, int64_t, fs_activation);
   void (*geglu)(float *, const float *, int64_t, int64_t);
   void (*add)(float *, const float *, const float *, int64_t, float);
@@ -26,11 +27,32 @@ typedef struct {
   void (*softmax)(float *, int64_t, int64_t, int64_t, float);
 } fs_kernels;
 
-// Floats between the 36 planes of transformed tiles: not a multiple of 4096 bytes, which would share one cache set.
-static inline int64_t fs_plane_stride(int64_t tiles, int64_t columns) { return tiles * columns + 16; }
+// How Winograd's convolution lays out what it keeps. Tiles are taken in groups, channels in blocks. Patches are
+// [block][6][group][6][line of channels][tile of the group][FS_LINE], products
+// [6][group][6][tile of the group][FS_PANEL].
+typedef struct {
+  int64_t groups, rows;   // rows: the tiles of every group but the last
+  int64_t depth, blocks;  // depth: the channels of every block but the last
+  int64_t plane, product_plane, weight_plane, column_plane;
+} fs_winograd_layout;
 
-// Outputs rounded up to what packed panels hold.
-static inline int64_t fs_padded_outputs(int64_t outputs) { return fs_packed_count(outputs, 1); }
+// Floats of a cache line; the most tiles of a group and channels of a block.
+enum { FS_LINE = 16, FS_GROUP = 12, FS_DEPTH = 32 };
+
+// Planes are an odd number of cache lines long: were they a multiple of 4096 bytes, they would share one cache set.
+static inline int64_t fs_odd_lines(int64_t lines) { return (lines | 1) * FS_LINE; }
+
+static inline fs_winograd_layout fs_winograd_layout_of(const fs_convolution *op, int64_t tiles) {
+  int64_t groups = (tiles + FS_GROUP - 1) / FS_GROUP, rows = (tiles + groups - 1) / groups;
+  int64_t lines = (op->channels + FS_LINE - 1) / FS_LINE;
+  int64_t depth = lines < FS_DEPTH / FS_LINE ? lines * FS_LINE : FS_DEPTH;
+  return (fs_winograd_layout){
+    .groups = groups, .rows = rows, .depth = depth, .blocks = (op->channels + depth - 1) / depth,
+    .plane = fs_odd_lines(depth / FS_LINE * rows), .product_plane = fs_odd_lines(FS_PANEL / FS_LINE * rows),
+    .weight_plane = fs_odd_lines(FS_PANEL / FS_LINE * depth),
+    .column_plane = fs_odd_lines(3 * FS_PANEL / FS_LINE * depth),
+  };
+}
 
 extern const fs_kernels fs_portable;
 #if defined(__x86_64__)

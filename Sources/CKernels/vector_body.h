@@ -79,7 +79,8 @@ INLINE float ISA(sum)(vf v) {
 
 #define KERNEL_TABLE(label)                                                                                      \
   {                                                                                                              \
-    .name = label, .convolve = ISA(convolve), .winograd = ISA(winograd), .activate = ISA(activate), .geglu = ISA(geglu), .add = ISA(add),   \
+    .name = label, .convolve = ISA(convolve), .winograd_patches = ISA(winograd_patches),                        \
+    .winograd = ISA(winograd), .activate = ISA(activate), .geglu = ISA(geglu), .add = ISA(add),                  \
     .combine = ISA(combine), .inner_product = ISA(inner_product), .total_sum = ISA(total_sum),                    \
     .clamp = ISA(clamp), .half_to_float = ISA(half_to_float), .float_to_half = ISA(float_to_half),               \
     .channel_sums = ISA(channel_sums), .scale_shift = ISA(scale_shift), .layer_norm = ISA(layer_norm),           \

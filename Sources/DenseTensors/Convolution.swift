@@ -8,8 +8,6 @@ public struct PackedWeights: Sendable {
   /// Height and width; (1, 1) for a linear layer.
   public let kernel: (height: Int, width: Int)
   let packed: DenseStorage<Float>
-  /// The same, transformed for Winograd's convolution, where that pays and its fourfold size is small.
-  let transformed: DenseStorage<Float>?
   let bias: DenseStorage<Float>?
 
   /// - Parameters:
@@ -32,14 +30,6 @@ public struct PackedWeights: Sendable {
       ThreadPool.forEach((outputs + FS_PANEL - 1) / FS_PANEL) { panel in
         fs_pack_weights(target, source, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
       }
-    }
-    // Below 16 channels the transforms cost more than they save; above 128 x 128 the weights leave the cache.
-    if kernel == (3, 3), min(outputs, channels) >= 16, outputs * channels <= 128 * 256 {
-      let storage = DenseStorage<Float>(count: Int(fs_winograd_weight_count(Int64(outputs), Int64(channels))))
-      fs_winograd_transform_weights(storage.elements.baseAddress, weights, Int64(outputs), Int64(channels))
-      transformed = storage
-    } else {
-      transformed = nil
     }
     self.bias = bias.map { values in
       let storage = DenseStorage<Float>(count: outputs)
@@ -117,7 +107,7 @@ extension DenseTensor where Scalar == Float {
     operation.stride = Int64(geometry.stride)
     (operation.pad_top, operation.pad_left) = (Int64(padding.top), Int64(padding.left))
     operation.zeros = UnsafePointer(zeros.elements.baseAddress)
-    operation.weights = UnsafePointer(weights.packed.elements.baseAddress)
+    operation.weights = UnsafeRawPointer(weights.packed.elements.baseAddress)
     operation.outputs = Int64(weights.outputs)
     operation.bias = UnsafePointer(weights.bias?.elements.baseAddress)
     operation.image_bias = UnsafePointer(imageBias?.storage.elements.baseAddress)
@@ -125,10 +115,8 @@ extension DenseTensor where Scalar == Float {
     operation.scale = scale
     operation.output = result.storage.elements.baseAddress
     withExtendedLifetime((self, weights, zeros, imageBias, residual, result)) {
-      // The choice depends on one image alone, so that an image never depends on its batch.
-      if let transformed = weights.transformed, geometry.stride == 1, outHeight >= 8, outWidth >= 8 {
-        operation.weights = UnsafePointer(transformed.elements.baseAddress)
-        Self.runWinograd(operation, images: shape[0])
+      if Winograd.pays(for: operation) {
+        Winograd.run(operation, images: shape[0], panels: weights.panelCount)
       } else {
         Self.run(operation, rows: shape[0] * outHeight * outWidth, panels: weights.panelCount)
       }
@@ -169,29 +157,6 @@ extension DenseTensor where Scalar == Float {
         let (row, panel) = (task % rowPieces * rowSize, task / rowPieces * panelSize)
         fs_convolve(
           pointer, Int64(row), Int64(min(row + rowSize, rows)), Int64(panel), Int64(min(panel + panelSize, panels)))
-      }
-    }
-  }
-}
-
-extension DenseTensor where Scalar == Float {
-  /// Splits the work by tiles, as many at a time as keep their scratch in the second-level cache.
-  private static func runWinograd(_ operation: fs_convolution, images: Int) {
-    withUnsafePointer(to: operation) { pointer in
-      nonisolated(unsafe) let pointer = pointer
-      let tiles = images * Int(fs_winograd_tiles(pointer))
-      let cacheFloats = 128 * 1024
-      let fitting = max(12, cacheFloats / Int(fs_winograd_scratch_count(pointer, 1)) / 12 * 12)
-      let share = (tiles + 2 * ThreadPool.threadCount - 1) / (2 * ThreadPool.threadCount)
-      let size = min(fitting, max(share, 4))
-      ThreadPool.forEach((tiles + size - 1) / size) { task in
-        let range = task * size..<min((task + 1) * size, tiles)
-        let count = Int(fs_winograd_scratch_count(pointer, Int64(range.count)))
-        withUnsafeTemporaryAllocation(byteCount: count * MemoryLayout<Float>.stride, alignment: 64) { scratch in
-          fs_winograd(
-            pointer, Int64(range.lowerBound), Int64(range.upperBound),
-            scratch.assumingMemoryBound(to: Float.self).baseAddress)
-        }
       }
     }
   }

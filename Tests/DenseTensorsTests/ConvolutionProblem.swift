@@ -25,11 +25,14 @@ struct ConvolutionProblem: Sendable, CustomTestStringConvertible {
   var extraInput = 0
   var addends = Addends.all
   var scale: Float = 0.75
+  /// How the weights are stored.
+  var format = FS_FLOAT32
 
   var testDescription: String {
     "\(images)x\(height)x\(width)x\(channels)+\(extraInput) to \(outputs), kernel \(kernel.height)x\(kernel.width), "
       + "stride \(stride), padding \(padding.top) \(padding.left) \(padding.bottom) \(padding.right), "
-      + "upsampling \(upsampling), addends \(addends.rawValue), scale \(scale)"
+      + "upsampling \(upsampling), addends \(addends.rawValue), scale \(scale), "
+      + "format \(format.rawValue)"
   }
 
   var outHeight: Int { (height * upsampling + padding.top + padding.bottom - kernel.height) / stride + 1 }
@@ -53,9 +56,27 @@ struct ConvolutionProblem: Sendable, CustomTestStringConvertible {
     var numbers = TestNumbers(seed: UInt64(channels * 1000 + outputs))
     var input = numbers.array(images * height * width * inputStride - extraInput)
     for index in input.indices where index % inputStride >= channels { input[index] = .nan }
+    let weights = numbers.array(outputs * channels * taps).map { value(ofStored: stored($0)) }
     return Data(
-      input: input, weights: numbers.array(outputs * channels * taps), bias: numbers.array(outputs),
+      input: input, weights: weights, bias: numbers.array(outputs),
       imageBias: numbers.array(images * outputs), residual: numbers.array(rows * outputs))
+  }
+
+  /// The bits of a weight in its format.
+  private func stored(_ weight: Float) -> UInt32 {
+    switch format {
+    case FS_FLOAT16: UInt32(Float16(weight).bitPattern)
+    case FS_BFLOAT16: weight.bitPattern >> 16
+    default: weight.bitPattern
+    }
+  }
+
+  private func value(ofStored bits: UInt32) -> Float {
+    switch format {
+    case FS_FLOAT16: Float(Float16(bitPattern: UInt16(bits)))
+    case FS_BFLOAT16: Float(bitPattern: bits << 16)
+    default: Float(bitPattern: bits)
+    }
   }
 
   /// The problem and the data of one image.
@@ -145,10 +166,9 @@ extension ConvolutionProblem {
     algorithm == .direct ? rows : images * ((outHeight + 3) / 4) * ((outWidth + 3) / 4)
   }
 
-  /// All pieces of a cut by units and, for the direct algorithm, by panels.
-  func pieces(_ algorithm: Algorithm, units: [Range<Int>], panels: [Range<Int>]) -> [Piece] {
-    let panels = algorithm == .direct ? panels : [0..<self.panels]
-    return panels.flatMap { panel in units.map { Piece(units: $0, panels: panel) } }
+  /// All pieces of a cut by units and by panels.
+  func pieces(units: [Range<Int>], panels: [Range<Int>]) -> [Piece] {
+    panels.flatMap { panel in units.map { Piece(units: $0, panels: panel) } }
   }
 
   /// By the kernels, in buffers that end at a guard page; NaN where nothing was written.
@@ -159,7 +179,9 @@ extension ConvolutionProblem {
     let imageBias = GuardedBuffer(data.imageBias)
     let residual = GuardedBuffer(data.residual)
     let output = GuardedBuffer(unwritten: rows * outputs)
-    let weights = GuardedBuffer(packedWeights(data, algorithm))
+    let packed = packedWeights(data)
+    let weights = GuardedBuffer(format == FS_FLOAT32 ? packed : [])
+    let shortWeights = GuardedBuffer(format == FS_FLOAT32 ? [] : packed.map { UInt16(stored($0)) })
     var operation = fs_convolution()
     operation.input = UnsafePointer(input.pointer)
     operation.input_stride = Int64(inputStride)
@@ -170,7 +192,9 @@ extension ConvolutionProblem {
     operation.stride = Int64(stride)
     (operation.pad_top, operation.pad_left) = (Int64(padding.top), Int64(padding.left))
     operation.zeros = UnsafePointer(zeros.pointer)
-    operation.weights = UnsafePointer(weights.pointer)
+    operation.weights =
+      format == FS_FLOAT32 ? UnsafeRawPointer(weights.pointer) : UnsafeRawPointer(shortWeights.pointer)
+    operation.format = format
     operation.outputs = Int64(outputs)
     if addends.contains(.bias) { operation.bias = UnsafePointer(bias.pointer) }
     if addends.contains(.imageBias) { operation.image_bias = UnsafePointer(imageBias.pointer) }
@@ -179,31 +203,29 @@ extension ConvolutionProblem {
     operation.output = output.pointer
     for piece in pieces ?? [Piece(units: 0..<unitCount(algorithm), panels: 0..<panels)] {
       let (begin, end) = (Int64(piece.units.lowerBound), Int64(piece.units.upperBound))
+      let panels = (Int64(piece.panels.lowerBound), Int64(piece.panels.upperBound))
       switch algorithm {
       case .direct:
-        fs_convolve(&operation, begin, end, Int64(piece.panels.lowerBound), Int64(piece.panels.upperBound))
+        fs_convolve(&operation, begin, end, panels.0, panels.1)
       case .winograd:
+        let patches = GuardedBuffer(unwritten: Int(fs_winograd_patch_count(&operation, end - begin)))
         let scratch = GuardedBuffer(unwritten: Int(fs_winograd_scratch_count(&operation, end - begin)))
-        fs_winograd(&operation, begin, end, scratch.pointer)
+        let middle = begin + (end - begin) / 3
+        fs_winograd_patches(&operation, begin, end, middle, end, patches.pointer)
+        fs_winograd_patches(&operation, begin, end, begin, middle, patches.pointer)
+        fs_winograd(&operation, begin, end, panels.0, panels.1, patches.pointer, scratch.pointer)
       }
     }
     return output.values
   }
 
-  private func packedWeights(_ data: Data, _ algorithm: Algorithm) -> [Float] {
+  private func packedWeights(_ data: Data) -> [Float] {
     let source = GuardedBuffer(data.weights)
-    switch algorithm {
-    case .direct:
-      let packed = GuardedBuffer(unwritten: Int(fs_packed_count(Int64(outputs), Int64(channels * taps))))
-      // In any order: every panel has a place of its own.
-      for panel in (0..<panels).reversed() {
-        fs_pack_weights(packed.pointer, source.pointer, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
-      }
-      return packed.values
-    case .winograd:
-      let packed = GuardedBuffer(unwritten: Int(fs_winograd_weight_count(Int64(outputs), Int64(channels))))
-      fs_winograd_transform_weights(packed.pointer, source.pointer, Int64(outputs), Int64(channels))
-      return packed.values
+    let packed = GuardedBuffer(unwritten: Int(fs_packed_count(Int64(outputs), Int64(channels * taps))))
+    // In any order: every panel has a place of its own.
+    for panel in (0..<panels).reversed() {
+      fs_pack_weights(packed.pointer, source.pointer, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
     }
+    return packed.values
   }
 }

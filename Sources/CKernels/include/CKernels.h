@@ -42,6 +42,9 @@ int64_t fs_packed_count(int64_t outputs, int64_t inputs);
 void fs_pack_weights(
   float *packed, const float *weights, int64_t outputs, int64_t channels, int64_t taps, int64_t panel);
 
+// How numbers are stored.
+typedef enum { FS_FLOAT32, FS_FLOAT16, FS_BFLOAT16 } fs_format;
+
 // output[row, n] = (sum over taps and channels of input x weight + bias[n] + image_bias[image, n] + residual[row, n])
 // x scale. A linear layer is a 1x1 convolution of a picture one row high.
 typedef struct {
@@ -52,7 +55,8 @@ typedef struct {
   int64_t out_height, out_width;
   int64_t kernel_height, kernel_width, stride, pad_top, pad_left;
   const float *zeros;       // at least `channels` zeros, read outside the picture
-  const float *weights;     // packed
+  const void *weights;      // packed
+  fs_format format;         // of the weights; fs_convolve takes FS_FLOAT32
   int64_t outputs;
   const float *bias;        // [outputs] or NULL
   const float *image_bias;  // [images, outputs] or NULL
@@ -66,23 +70,26 @@ typedef struct {
 void fs_convolve(
   const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end);
 
-// --- Winograd's convolution (winograd_body.h)
-
-// The number of floats that the transformed weights of a 3x3 convolution take.
-int64_t fs_winograd_weight_count(int64_t outputs, int64_t channels);
-
-// Transforms and packs weights given as [outputs, channels, 3, 3].
-void fs_winograd_transform_weights(float *transformed, const float *weights, int64_t outputs, int64_t channels);
+// --- Winograd's convolution, 3x3 and of stride 1 (winograd_body.h)
 
 // The number of 4x4 output tiles of one image.
 int64_t fs_winograd_tiles(const fs_convolution *op);
 
-// The number of floats of scratch that `tiles` tiles take.
+// The number of floats that the transformed patches of `tiles` tiles take.
+int64_t fs_winograd_patch_count(const fs_convolution *op, int64_t tiles);
+
+// The number of floats of scratch that fs_winograd takes for `tiles` tiles.
 int64_t fs_winograd_scratch_count(const fs_convolution *op, int64_t tiles);
 
-// Computes output tiles (of all images, counted through) begin ..< end of a 3x3 convolution of stride 1; `weights` of
-// op are the transformed ones.
-void fs_winograd(const fs_convolution *op, int64_t begin, int64_t end, float *scratch);
+// Transforms the patches of the tiles first ..< last (of all images, counted through), as part of what
+// fs_winograd needs for begin ..< end.
+void fs_winograd_patches(
+  const fs_convolution *op, int64_t begin, int64_t end, int64_t first, int64_t last, float *patches);
+
+// Computes the tiles begin ..< end of the weight panels panel_begin ..< panel_end.
+void fs_winograd(
+  const fs_convolution *op, int64_t begin, int64_t end, int64_t panel_begin, int64_t panel_end, const float *patches,
+  float *scratch);
 
 // --- Elementwise passes (elementwise_body.h)
 
