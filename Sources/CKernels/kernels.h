@@ -31,13 +31,15 @@ typedef struct {
 } fs_kernels;
 
 // How Winograd's convolution lays out what it keeps. Tiles are taken in groups, channels in blocks. Patches are
-// [block][6][group][6][line of channels][tile of the group][FS_LINE], products [6][group][6][tile of the group][FS_PANEL].
+// [block][6][group][6][line of channels][tile of the group][FS_LINE], products
+// [6][group][6][tile of the group][FS_PANEL].
 typedef struct {
   int64_t groups, rows;   // rows: the tiles of every group but the last
   int64_t depth, blocks;  // depth: the channels of every block but the last
   int64_t plane, product_plane, weight_plane, column_plane;
 } fs_winograd_layout;
 
+// Floats of a cache line; the most tiles of a group and channels of a block.
 enum { FS_LINE = 16, FS_GROUP = 12, FS_DEPTH = 32 };
 
 // Planes are an odd number of cache lines long: were they a multiple of 4096 bytes, they would share one cache set.

@@ -6,19 +6,23 @@
 // outputs.
 //
 // Four times the weights would be too many to keep: they are transformed when they are needed, for all tiles of a call,
-// a few channels and one of six rows at a time, and never leave the cache. Patches and products lie in the order in
-// which the products are taken; fs_winograd_layout says where.
+// a block of channels and one of six rows at a time, and stay in the first-level cache. Blocks are summed on their own,
+// which loses less than one long sum. Patches and products lie in the order in which the products are taken;
+// fs_winograd_layout says where.
 
-// x := B^T x for six vectors that are `stride` apart.
-INLINE void ISA(transform_input)(vf *x, int stride) {
-  vf x0 = x[0], x1 = x[stride], x2 = x[2 * stride], x3 = x[3 * stride], x4 = x[4 * stride], x5 = x[5 * stride];
+// Two of the six vectors B^T x, 0 and 5, 1 and 2, or 3 and 4: pairs need few registers.
+INLINE void ISA(transform_input)(vf *first, vf *second, vf x0, vf x1, vf x2, vf x3, vf x4, vf x5, int pair) {
   vf even = x4 - x2, odd = x3 - x1;
-  x[0] = (x0 - x2) + even + 1.5f * odd;
-  x[stride] = (even + odd) + 1.5f * (x2 + x3);
-  x[2 * stride] = (even - odd) + 1.5f * (x3 - x2);
-  x[3 * stride] = even + 2.0f * odd;
-  x[4 * stride] = even - 0.5f * odd;
-  x[5 * stride] = (x5 - x3) - odd + 1.5f * even;
+  if (pair == 0) {
+    *first = (x0 - x2) + even + 1.5f * odd;
+    *second = (x5 - x3) - odd + 1.5f * even;
+  } else if (pair == 1) {
+    *first = (even + odd) + 1.5f * (x2 + x3);
+    *second = (even - odd) + 1.5f * (x3 - x2);
+  } else {
+    *first = even + 2.0f * odd;
+    *second = even - 0.5f * odd;
+  }
 }
 
 // The six vectors G (x0, x1, x2).
@@ -57,28 +61,53 @@ static void ISA(gather_patch)(const fs_convolution *op, const float **pixels, in
   }
 }
 
+INLINE vf ISA(load_lanes)(const float *p, int64_t lanes) {
+  return lanes == LANES ? ISA(load)(p) : ISA(load_part)(p, lanes);
+}
+
+// target[i][j] := B^T d B for one patch d and LANES channels.
+INLINE void ISA(transform_patch)(
+  float *target, int64_t row_stride, int64_t plane, const float *const *pixels, int64_t c, int64_t lanes) {
+  static const int rows[3][2] = {{0, 5}, {1, 2}, {3, 4}};
+  _Pragma("clang loop unroll(full)") for (int pair = 0; pair < 3; pair++) {
+    vf d[2][6];
+    _Pragma("clang loop unroll(full)") for (int j = 0; j < 6; j++) {
+      vf x[6];
+      _Pragma("clang loop unroll(full)") for (int i = 0; i < 6; i++)
+        x[i] = pair == 0 || (i > 0 && i < 5) ? ISA(load_lanes)(pixels[i * 6 + j] + c, lanes) : (vf){0};
+      ISA(transform_input)(&d[0][j], &d[1][j], x[0], x[1], x[2], x[3], x[4], x[5], pair);
+    }
+    _Pragma("clang loop unroll(full)") for (int i = 0; i < 2; i++)
+      _Pragma("clang loop unroll(full)") for (int other = 0; other < 3; other++) {
+        vf first, second;
+        ISA(transform_input)(&first, &second, d[i][0], d[i][1], d[i][2], d[i][3], d[i][4], d[i][5], other);
+        float *row = target + rows[pair][i] * row_stride;
+        ISA(store)(row + rows[other][0] * plane, first);
+        ISA(store)(row + rows[other][1] * plane, second);
+      }
+  }
+}
+
 static void ISA(winograd_patches)(
   const fs_convolution *op, int64_t begin, int64_t end, int64_t first, int64_t last, float *patches) {
   fs_winograd_layout layout = fs_winograd_layout_of(op, end - begin);
   int64_t across = (op->out_width + 3) / 4, per_image = fs_winograd_tiles(op);
   int64_t row_stride = 6 * layout.groups * layout.plane;
+  const float *pixels[2][36];
   for (int64_t t = first; t < last; t++) {
-    int64_t within = t % per_image, group = (t - begin) / layout.rows, row = (t - begin) % layout.rows;
-    const float *pixels[36];
-    ISA(gather_patch)(op, pixels, t / per_image, within / across * 4, within % across * 4);
+    // The next tile's pixels are on their way while this one's are transformed; two columns both have.
+    for (int64_t u = t == first ? t : t + 1; u <= t + 1 && u < last; u++)
+      ISA(gather_patch)(op, pixels[u % 2], u / per_image, u % per_image / across * 4, u % per_image % across * 4);
+    const float **own = pixels[t % 2], **next = t + 1 < last ? pixels[(t + 1) % 2] : own;
+    int64_t group = (t - begin) / layout.rows, row = (t - begin) % layout.rows;
+    float *tile = patches + group * 6 * layout.plane + row * FS_LINE;
     for (int64_t c = 0; c < op->channels; c += LANES) {
-      int64_t lanes = op->channels - c < LANES ? op->channels - c : LANES;
-      vf d[36];
+      float *target = tile + c / layout.depth * 6 * row_stride + c % layout.depth / FS_LINE * layout.rows * FS_LINE +
+                      c % FS_LINE;
       for (int k = 0; k < 36; k++)
-        d[k] = lanes == LANES ? ISA(load)(pixels[k] + c) : ISA(load_part)(pixels[k] + c, lanes);
-      for (int j = 0; j < 6; j++) ISA(transform_input)(d + j, 6);
-      int64_t block = c / layout.depth, line = c % layout.depth / FS_LINE;
-      float *target = patches + block * 6 * row_stride + group * 6 * layout.plane +
-                      (line * layout.rows + row) * FS_LINE + c % FS_LINE;
-      for (int i = 0; i < 6; i++, target += row_stride) {
-        ISA(transform_input)(d + i * 6, 1);
-        for (int j = 0; j < 6; j++) ISA(store)(target + j * layout.plane, d[i * 6 + j]);
-      }
+        if (k % 6 > 1) __builtin_prefetch(next[k] + c);
+      if (op->channels - c >= LANES) ISA(transform_patch)(target, row_stride, layout.plane, own, c, LANES);
+      else ISA(transform_patch)(target, row_stride, layout.plane, own, c, op->channels - c);
     }
   }
 }
@@ -88,7 +117,7 @@ static void ISA(winograd_patches)(
   vf acc[rows][vectors];                                                                                           \
   _Pragma("clang loop unroll(full)") for (int r = 0; r < (rows); r++)                                              \
     _Pragma("clang loop unroll(full)") for (int v = 0; v < (vectors); v++)                                         \
-      acc[r][v] = is_first ? (vf){0} : ISA(load)(m + r * FS_PANEL + v * LANES);                                    \
+      acc[r][v] = (vf){0};                                                                                         \
   for (; channels > 0; channels -= FS_LINE, a += line) {                                                           \
     int64_t count = channels < FS_LINE ? channels : FS_LINE;                                                       \
     _Pragma("clang loop unroll_count(4)") for (int64_t c = 0; c < count; c++, u += width) {                        \
@@ -101,7 +130,8 @@ static void ISA(winograd_patches)(
   }                                                                                                                \
   _Pragma("clang loop unroll(full)") for (int r = 0; r < (rows); r++)                                              \
     _Pragma("clang loop unroll(full)") for (int v = 0; v < (vectors); v++)                                         \
-      ISA(store)(m + r * FS_PANEL + v * LANES, acc[r][v]);
+      ISA(store)(                                                                                                  \
+        m + r * FS_PANEL + v * LANES, is_first ? acc[r][v] : ISA(load)(m + r * FS_PANEL + v * LANES) + acc[r][v]);
 
 #define PRODUCTS(rows)                                                                                             \
   static void ISA(products_##rows)(                                                                                \

@@ -14,16 +14,22 @@ enum Winograd {
 
   /// The bytes of transformed patches kept at a time: they share the third-level cache with the weights.
   private static let patchBytes = 6 << 20
-  /// More tiles share each transformed weight; more than these, and the sums leave the second-level cache.
-  private static let mostTiles = 128
+  /// The tiles of one part at most: more share each transformed weight, but their sums leave the second-level cache.
+  private static let mostTiles = 132
+  /// The tiles of one part at least, where there are more: fewer would not pay for transforming the weights again.
+  private static let fewestTiles = 12
+  /// The tiles whose patches one task transforms, of which parts hold a multiple.
+  private static let grain = 4
 
-  /// How many tiles one call takes, and how many such calls share the memory for patches.
-  static func plan(_ operation: fs_convolution, tiles: Int, panels: Int) -> (tiles: Int, parts: Int) {
-    let fitting = max(12, patchBytes / (36 * MemoryLayout<Float>.stride * Int(operation.channels)))
+  /// The tiles of one part, and the parts whose patches are kept at a time.
+  private static func plan(_ operation: fs_convolution, tiles: Int, panels: Int) -> (size: Int, parts: Int) {
+    let fitting = patchBytes / (36 * MemoryLayout<Float>.stride * Int(operation.channels))
     // Where panels are few, every thread's share comes from parts.
-    let fewest = (4 * ThreadPool.threadCount + panels - 1) / panels
-    let size = max(12, min(mostTiles, min(fitting, tiles) / fewest) / 12 * 12)
-    return (size, max(1, min(fitting / size, (tiles + size - 1) / size)))
+    let wanted = (4 * ThreadPool.threadCount + panels - 1) / panels
+    let limit = max(fewestTiles, min(mostTiles, fitting / wanted))
+    let parts = max((tiles + limit - 1) / limit, min(wanted, tiles / fewestTiles), 1)
+    let size = ((tiles + parts - 1) / parts + grain - 1) / grain * grain
+    return (size, min(max(fitting / size, 1), parts))
   }
 
   /// Transforms as many patches as fit, then multiplies them by parts and panels, and so on. Every weight is
@@ -53,9 +59,10 @@ enum Winograd {
             let begin = start + index * size
             return (Int64(begin), Int64(min(begin + size, end)), patches + index * patchCount)
           }
-          forEach(end - start) { index in
-            let (tile, part) = (Int64(start + index), part(of: start + index))
-            fs_winograd_patches(pointer, part.begin, part.end, tile, tile + 1, part.patches)
+          forEach((end - start + grain - 1) / grain) { task in
+            let (first, part) = (start + task * grain, part(of: start + task * grain))
+            fs_winograd_patches(
+              pointer, part.begin, part.end, Int64(first), min(Int64(first + grain), part.end), part.patches)
           }
           let partCount = (end - start + size - 1) / size
           forEach(partCount * panels) { task in
