@@ -9,9 +9,12 @@ static _Atomic(const fs_kernels *) current;
 static bool available(const fs_kernels *kernels) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (kernels == &fs_avx512)
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
+  if (kernels == &fs_avx512bf16) return vnni && __builtin_cpu_supports("avx512bf16");
+  if (kernels == &fs_avx512vnni) return vnni;
+  if (kernels == &fs_avx512) return avx512;
   if (kernels == &fs_avx2)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
 #endif
@@ -20,7 +23,7 @@ static bool available(const fs_kernels *kernels) {
 
 static const fs_kernels *const all[] = {
 #if defined(__x86_64__)
-  &fs_avx512, &fs_avx2,
+  &fs_avx512bf16, &fs_avx512vnni, &fs_avx512, &fs_avx2,
 #endif
   &fs_portable,
 };
@@ -53,6 +56,38 @@ bool fs_isa_select(const char *name) {
 
 void fs_convolve(const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
   kernels()->convolve(op, row_begin, row_end, panel_begin, panel_end);
+}
+
+int64_t fs_format_pixel_bytes(fs_format format, int64_t channels) {
+  switch (format) {
+  case FS_BFLOAT16: return kernels()->convert_bfloat16 ? fs_bfloat16_bytes(channels) : 0;
+  case FS_INT8: return (int64_t)sizeof(fs_int8_pixel) + fs_int8_padded(channels);
+  default: return 0;
+  }
+}
+
+void fs_format_convert(
+  fs_format format, void *pixels, const float *input, int64_t input_stride, int64_t count, int64_t channels) {
+  fs_convert_function *convert = format == FS_INT8 ? kernels()->convert_int8 : kernels()->convert_bfloat16;
+  convert(pixels, input, input_stride, count, channels);
+}
+
+void fs_format_convolve(
+  const fs_convolution *op, fs_format format, const void *weights, const void *pixels, int64_t row_begin,
+  int64_t row_end, int64_t panel_begin, int64_t panel_end) {
+  const fs_kernels *k = kernels();
+  fs_convolve_function *convolve = NULL;
+  switch (format) {
+  case FS_FLOAT32: {
+    fs_convolution floats = *op;
+    floats.weights = weights;
+    return k->convolve(&floats, row_begin, row_end, panel_begin, panel_end);
+  }
+  case FS_FLOAT16: convolve = k->convolve_float16; break;
+  case FS_BFLOAT16: convolve = k->convolve_bfloat16; break;
+  case FS_INT8: convolve = k->convolve_int8; break;
+  }
+  convolve(op, weights, pixels, row_begin, row_end, panel_begin, panel_end);
 }
 
 void fs_winograd(const fs_convolution *op, int64_t begin, int64_t end, float *scratch) {

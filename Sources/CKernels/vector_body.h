@@ -2,6 +2,7 @@
 
 typedef float ISA(vf) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 typedef int32_t ISA(vi) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef uint8_t ISA(vb) __attribute__((vector_size(LANES)));
 #define vf ISA(vf)
 #define vi ISA(vi)
 #define INLINE static inline __attribute__((always_inline))
@@ -77,10 +78,14 @@ INLINE float ISA(sum)(vf v) {
   return lanes[0];
 }
 
+#define WIDENED_BFLOAT16 .convolve_bfloat16 = ISA(convolve_bfloat16), .convert_bfloat16 = NULL
+#define INT8_OF_LEVEL .convolve_int8 = INT8(convolve), .convert_int8 = ISA(convert_int8)
+
 #define KERNEL_TABLE(label)                                                                                      \
   {                                                                                                              \
-    .name = label, .convolve = ISA(convolve), .winograd = ISA(winograd), .activate = ISA(activate), .geglu = ISA(geglu), .add = ISA(add),   \
-    .combine = ISA(combine), .inner_product = ISA(inner_product), .total_sum = ISA(total_sum),                    \
+    .name = label, .convolve = ISA(convolve), .convolve_float16 = ISA(convolve_float16), BFLOAT16_ENTRIES,       \
+    INT8_ENTRIES, .winograd = ISA(winograd), .activate = ISA(activate), .geglu = ISA(geglu), .add = ISA(add),    \
+    .combine = ISA(combine), .inner_product = ISA(inner_product), .total_sum = ISA(total_sum),                   \
     .clamp = ISA(clamp), .half_to_float = ISA(half_to_float), .float_to_half = ISA(float_to_half),               \
     .channel_sums = ISA(channel_sums), .scale_shift = ISA(scale_shift), .layer_norm = ISA(layer_norm),           \
     .softmax = ISA(softmax),                                                                                     \

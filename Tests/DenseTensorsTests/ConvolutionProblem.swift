@@ -131,7 +131,17 @@ struct ConvolutionProblem: Sendable, CustomTestStringConvertible {
 
 extension ConvolutionProblem {
   enum Algorithm {
-    case direct, winograd
+    case direct, float16, bfloat16, int8, winograd
+
+    /// Of the weights of the direct convolution.
+    var format: fs_format {
+      switch self {
+      case .direct, .winograd: FS_FLOAT32
+      case .float16: FS_FLOAT16
+      case .bfloat16: FS_BFLOAT16
+      case .int8: FS_INT8
+      }
+    }
   }
 
   /// A part of the work: rows, or tiles of Winograd's, and panels.
@@ -142,24 +152,25 @@ extension ConvolutionProblem {
 
   /// What is cut into pieces.
   func unitCount(_ algorithm: Algorithm) -> Int {
-    algorithm == .direct ? rows : images * ((outHeight + 3) / 4) * ((outWidth + 3) / 4)
+    algorithm == .winograd ? images * ((outHeight + 3) / 4) * ((outWidth + 3) / 4) : rows
   }
 
-  /// All pieces of a cut by units and, for the direct algorithm, by panels.
+  /// All pieces of a cut by units and, but for Winograd's algorithm, by panels.
   func pieces(_ algorithm: Algorithm, units: [Range<Int>], panels: [Range<Int>]) -> [Piece] {
-    let panels = algorithm == .direct ? panels : [0..<self.panels]
+    let panels = algorithm == .winograd ? [0..<self.panels] : panels
     return panels.flatMap { panel in units.map { Piece(units: $0, panels: panel) } }
   }
 
   /// By the kernels, in buffers that end at a guard page; NaN where nothing was written.
   func result(_ data: Data, _ algorithm: Algorithm, pieces: [Piece]? = nil) -> [Float] {
     let input = GuardedBuffer(data.input)
-    let zeros = GuardedBuffer([Float](repeating: 0, count: channels))
+    let zeros = GuardedBuffer([Float](repeating: 0, count: channels + 2))
     let bias = GuardedBuffer(data.bias)
     let imageBias = GuardedBuffer(data.imageBias)
     let residual = GuardedBuffer(data.residual)
     let output = GuardedBuffer(unwritten: rows * outputs)
     let weights = GuardedBuffer(packedWeights(data, algorithm))
+    let pixels = GuardedBuffer(convertedPixels(data, algorithm))
     var operation = fs_convolution()
     operation.input = UnsafePointer(input.pointer)
     operation.input_stride = Int64(inputStride)
@@ -182,6 +193,12 @@ extension ConvolutionProblem {
       switch algorithm {
       case .direct:
         fs_convolve(&operation, begin, end, Int64(piece.panels.lowerBound), Int64(piece.panels.upperBound))
+      case .float16, .bfloat16, .int8:
+        operation.weights = nil
+        if pixels.elements.count > 0 { operation.input = nil }
+        fs_format_convolve(
+          &operation, algorithm.format, weights.pointer, pixels.pointer, begin, end, Int64(piece.panels.lowerBound),
+          Int64(piece.panels.upperBound))
       case .winograd:
         let scratch = GuardedBuffer(unwritten: Int(fs_winograd_scratch_count(&operation, end - begin)))
         fs_winograd(&operation, begin, end, scratch.pointer)
@@ -200,10 +217,33 @@ extension ConvolutionProblem {
         fs_pack_weights(packed.pointer, source.pointer, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
       }
       return packed.values
+    case .float16, .bfloat16, .int8:
+      let bytes = fs_format_packed_bytes(algorithm.format, Int64(outputs), Int64(channels), Int64(taps))
+      let packed = GuardedBuffer(unwritten: Int(bytes) / 4)
+      for panel in (0..<panels).reversed() {
+        fs_format_pack(
+          algorithm.format, packed.pointer, source.pointer, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
+      }
+      return packed.values
     case .winograd:
       let packed = GuardedBuffer(unwritten: Int(fs_winograd_weight_count(Int64(outputs), Int64(channels))))
       fs_winograd_transform_weights(packed.pointer, source.pointer, Int64(outputs), Int64(channels))
       return packed.values
     }
+  }
+
+  /// The input as the format's kernels read it, converted in two parts; nothing where they read floats.
+  private func convertedPixels(_ data: Data, _ algorithm: Algorithm) -> [Float] {
+    let bytes = Int(fs_format_pixel_bytes(algorithm.format, Int64(channels)))
+    guard bytes > 0 else { return [] }
+    let input = GuardedBuffer(data.input)
+    let count = images * height * width
+    let pixels = GuardedBuffer(unwritten: count * bytes / 4)
+    for range in [count / 3..<count, 0..<count / 3] {
+      fs_format_convert(
+        algorithm.format, pixels.pointer + range.lowerBound * bytes / 4,
+        input.pointer + range.lowerBound * inputStride, Int64(inputStride), Int64(range.count), Int64(channels))
+    }
+    return pixels.values
   }
 }

@@ -12,8 +12,8 @@
 extern "C" {
 #endif
 
-// The instruction set in use: "avx512", "avx2" or "portable". The environment variable FEWSTEP_ISA can ask for a
-// lower one than the CPU has.
+// The instruction set in use: "avx512bf16" (with VNNI), "avx512vnni", "avx512", "avx2" or "portable". The environment
+// variable FEWSTEP_ISA can ask for a lower one than the CPU has.
 const char *fs_isa_name(void);
 
 // Makes the instruction set called `name` the one in use; false where the CPU lacks it or nobody knows the name.
@@ -65,6 +65,40 @@ typedef struct {
 // panel_begin ..< panel_end.
 void fs_convolve(
   const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end);
+
+// --- Weights of fewer bits (halves_body.h, bfloat16_body.h, int8_body.h, quantize_body.h, formats.c)
+
+// What packed weights are stored as; sums are of floats, for FS_INT8 of the exact integer sum of each tap.
+//
+// FS_FLOAT16: halves, widened before the product with float inputs.
+// FS_BFLOAT16: the upper halves of floats. "avx512bf16" rounds the inputs to the same, adds products by pairs and takes
+// subnormal numbers for 0; the others widen the weights and leave the inputs as they are. So the instruction sets
+// differ by up to a rounding of every input, 2^-9 of it.
+// FS_INT8: per output, 127 steps to either side of 0 up to the largest weight. Every input pixel is rounded to 255 steps
+// from its least to its largest channel, 0 included. All instruction sets give the same bits.
+typedef enum { FS_FLOAT32, FS_FLOAT16, FS_BFLOAT16, FS_INT8 } fs_format;
+
+// The bytes of the packed weights of `outputs` x `channels` x `taps`.
+int64_t fs_format_packed_bytes(fs_format format, int64_t outputs, int64_t channels, int64_t taps);
+
+// Packs one panel of weights given as [outputs, channels, taps], to the nearest number of the format.
+void fs_format_pack(
+  fs_format format, void *packed, const float *weights, int64_t outputs, int64_t channels, int64_t taps,
+  int64_t panel);
+
+// The bytes of an input pixel as the format's kernels read it; 0 where they read floats.
+int64_t fs_format_pixel_bytes(fs_format format, int64_t channels);
+
+// Converts `count` pixels, the first at `input` and `input_stride` floats apart, where fs_format_pixel_bytes is not 0. For
+// FS_INT8, a pixel that holds NaN or infinity makes every output that reads it NaN.
+void fs_format_convert(
+  fs_format format, void *pixels, const float *input, int64_t input_stride, int64_t count, int64_t channels);
+
+// As fs_convolve, with weights packed in `format` and all input pixels converted; those of op are not read, and its input
+// only where nothing is to be converted. There are at least channels + 2 zeros, and for FS_INT8 at most 65536 channels.
+void fs_format_convolve(
+  const fs_convolution *op, fs_format format, const void *weights, const void *pixels, int64_t row_begin,
+  int64_t row_end, int64_t panel_begin, int64_t panel_end);
 
 // --- Winograd's convolution (winograd_body.h)
 
