@@ -59,7 +59,7 @@ static void ISA(convolve_bfloat16_dot)(
   const fs_convolution *op, const void *weights, const void *input, int64_t row_begin, int64_t row_end,
   int64_t panel_begin, int64_t panel_end) {
   int64_t bytes = fs_bfloat16_bytes(op->channels);
-  fs_pixels pixels = {input, bytes, op->zeros};
+  fs_pixels pixels = {input, fs_bfloat16_stride(op->channels), op->zeros};
   ISA(convolve_tiles)(
     op, &pixels, weights, op->kernel_height * op->kernel_width * bytes, ISA(multiply_bfloat16), row_begin, row_end,
     panel_begin, panel_end);
@@ -69,8 +69,8 @@ static void ISA(convolve_bfloat16_dot)(
 static void ISA(convert_bfloat16)(
   void *pixels, const float *input, int64_t input_stride, int64_t count, int64_t channels) {
   uint16_t *pixel = pixels;
-  int64_t padded = (channels + 1) / 2 * 2;
-  for (int64_t row = 0; row < count; row++, input += input_stride, pixel += padded) {
+  int64_t padded = (channels + 1) / 2 * 2, stride = fs_bfloat16_stride(channels) / 2;
+  for (int64_t row = 0; row < count; row++, input += input_stride, pixel += stride) {
     for (int64_t c = 0; c < channels; c += LANES) {
       int64_t left = channels - c;
       __mmask16 read = left < LANES ? (1u << left) - 1 : 0xffff;

@@ -60,7 +60,7 @@ void fs_convolve(const fs_convolution *op, int64_t row_begin, int64_t row_end, i
 
 int64_t fs_format_pixel_bytes(fs_format format, int64_t channels) {
   switch (format) {
-  case FS_BFLOAT16: return kernels()->convert_bfloat16 ? fs_bfloat16_bytes(channels) : 0;
+  case FS_BFLOAT16: return kernels()->convert_bfloat16 ? fs_bfloat16_stride(channels) : 0;
   case FS_INT8: return (int64_t)sizeof(fs_int8_pixel) + fs_int8_padded(channels);
   default: return 0;
   }

@@ -52,8 +52,14 @@ static void ISA(convolve_halves)(
           int64_t count = channels - channel < BLOCK ? channels - channel : BLOCK;
           for (int64_t t = 0; t < tap_count; t++)
             widen(block + t * count * width, packed, tap + t, channel, count, channels, width);
+          // The weights of the next block, which follow, are on their way meanwhile.
+          const char *next = (const char *)(packed + (tap * padded_channels + channel + tap_count * count) * width);
+          int64_t ahead = tap_count * count * width * 2, share = (ahead * TILE_ROWS + chunk_rows - 1) / chunk_rows;
           for (int64_t row = 0, i = 0; row < chunk_rows; row += TILE_ROWS, i++) {
             int64_t rows = chunk_rows - row < TILE_ROWS ? chunk_rows - row : TILE_ROWS;
+            for (int64_t line = i * share; line < (i + 1) * share; line += 64) __builtin_prefetch(next + line);
+            bool is_last = tap + tap_count == taps && channel + count == channels;
+            if (is_last) ISA(prefetch_output)(op, chunk + row, rows, column, columns);
             for (int64_t t = 0; t < tap_count; t++)
               for (int64_t r = 0; r < rows; r++)
                 part[t * TILE_ROWS + r] = (const float *)pointers[i][(tap + t) * TILE_ROWS + r] + channel;

@@ -46,8 +46,14 @@ static inline int64_t fs_plane_stride(int64_t tiles, int64_t columns) { return t
 // Outputs rounded up to what packed panels hold.
 static inline int64_t fs_padded_outputs(int64_t outputs) { return fs_packed_count(outputs, 1); }
 
-// Bytes of a pixel of bfloat16, whose channels are padded to pairs; as packed weights are.
+// Bytes of the channels of bfloat16, padded to pairs.
 static inline int64_t fs_bfloat16_bytes(int64_t channels) { return (channels + 1) / 2 * 4; }
+
+// Bytes from one pixel of bfloat16 to the next: not a multiple of 2048, which would have few cache sets share all rows.
+static inline int64_t fs_bfloat16_stride(int64_t channels) {
+  int64_t bytes = fs_bfloat16_bytes(channels);
+  return bytes % 2048 == 0 ? bytes + 64 : bytes;
+}
 
 // An int8 pixel: step and zero point, then the channels, padded to fours.
 typedef struct {

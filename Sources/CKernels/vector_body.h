@@ -2,7 +2,7 @@
 
 typedef float ISA(vf) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 typedef int32_t ISA(vi) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
-typedef uint8_t ISA(vb) __attribute__((vector_size(LANES)));
+typedef uint8_t ISA(vb) __attribute__((vector_size(LANES), aligned(1), may_alias));
 #define vf ISA(vf)
 #define vi ISA(vi)
 #define INLINE static inline __attribute__((always_inline))
