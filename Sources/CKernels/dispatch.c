@@ -9,9 +9,12 @@ static _Atomic(const fs_kernels *) current;
 static bool available(const fs_kernels *kernels) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (kernels == &fs_avx512)
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
+  if (kernels == &fs_avx512bf16) return vnni && __builtin_cpu_supports("avx512bf16");
+  if (kernels == &fs_avx512vnni) return vnni;
+  if (kernels == &fs_avx512) return avx512;
   if (kernels == &fs_avx2)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
 #endif
@@ -20,7 +23,7 @@ static bool available(const fs_kernels *kernels) {
 
 static const fs_kernels *const all[] = {
 #if defined(__x86_64__)
-  &fs_avx512, &fs_avx2,
+  &fs_avx512bf16, &fs_avx512vnni, &fs_avx512, &fs_avx2,
 #endif
   &fs_portable,
 };
@@ -58,6 +61,32 @@ void fs_convolve(const fs_convolution *op, int64_t row_begin, int64_t row_end, i
 void fs_winograd_patches(
   const fs_convolution *op, int64_t begin, int64_t end, int64_t first, int64_t last, float *patches) {
   kernels()->winograd_patches(op, begin, end, first, last, patches);
+}
+
+int64_t fs_format_pixel_bytes(fs_format format, int64_t channels) {
+  switch (format) {
+  case FS_BFLOAT16: return kernels()->convert_bfloat16 ? fs_bfloat16_stride(channels) : 0;
+  case FS_INT8: return (int64_t)sizeof(fs_int8_pixel) + fs_int8_padded(channels);
+  default: return 0;
+  }
+}
+
+void fs_format_convert(
+  fs_format format, void *pixels, const float *input, int64_t input_stride, int64_t count, int64_t channels) {
+  fs_convert_function *convert = format == FS_INT8 ? kernels()->convert_int8 : kernels()->convert_bfloat16;
+  convert(pixels, input, input_stride, count, channels);
+}
+
+void fs_format_convolve(
+  const fs_convolution *op, const void *pixels, int64_t row_begin, int64_t row_end, int64_t panel_begin,
+  int64_t panel_end) {
+  const fs_kernels *k = kernels();
+  switch (op->format) {
+  case FS_FLOAT32: return k->convolve(op, row_begin, row_end, panel_begin, panel_end);
+  case FS_FLOAT16: return k->convolve_float16(op, pixels, row_begin, row_end, panel_begin, panel_end);
+  case FS_BFLOAT16: return k->convolve_bfloat16(op, pixels, row_begin, row_end, panel_begin, panel_end);
+  case FS_INT8: return k->convolve_int8(op, pixels, row_begin, row_end, panel_begin, panel_end);
+  }
 }
 
 void fs_winograd(

@@ -2,6 +2,8 @@
 #include "kernels.h"
 
 #if defined(__x86_64__)
+#include <immintrin.h>
+
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 
 #define ISA(name) avx2_##name
@@ -11,14 +13,29 @@
 #define SCORE_VECTORS 4
 
 #include "vector_body.h"
+#include "rows_body.h"
 #include "gemm_body.h"
 #include "winograd_body.h"
 #include "elementwise_body.h"
+#include "halves_body.h"
+#include "quantize_body.h"
 #include "state_body.h"
 #include "norm_body.h"
 #include "attention_body.h"
 
+#define INT8(name) avx2_int8_##name
+// Even and odd channels, widened to 16 bits: sums of two products do not overflow.
+INLINE vi INT8(dot)(vi sum, vi x, vi w) {
+  __m256i bytes = _mm256_set1_epi16(255), a = (__m256i)x, b = (__m256i)w;
+  __m256i even = _mm256_madd_epi16(_mm256_and_si256(a, bytes), _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8));
+  __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(b, 8));
+  return sum + (vi)even + (vi)odd;
+}
+#include "int8_body.h"
+
 #pragma clang attribute pop
 
+#define BFLOAT16_ENTRIES WIDENED_BFLOAT16
+#define INT8_ENTRIES INT8_OF_LEVEL
 const fs_kernels fs_avx2 = KERNEL_TABLE("avx2");
 #endif

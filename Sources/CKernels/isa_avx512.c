@@ -2,6 +2,8 @@
 #include "kernels.h"
 
 #if defined(__x86_64__)
+#include <immintrin.h>
+
 #pragma clang attribute push( \
   __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c"))), apply_to = function)
 
@@ -12,14 +14,57 @@
 #define SCORE_VECTORS 2
 
 #include "vector_body.h"
+#include "rows_body.h"
 #include "gemm_body.h"
 #include "winograd_body.h"
 #include "elementwise_body.h"
+#include "halves_body.h"
+#include "quantize_body.h"
 #include "state_body.h"
 #include "norm_body.h"
 #include "attention_body.h"
 
+#define INT8(name) avx512_int8_##name
+// Even and odd channels, widened to 16 bits: sums of two products do not overflow.
+INLINE vi INT8(dot)(vi sum, vi x, vi w) {
+  __m512i bytes = _mm512_set1_epi16(255), a = (__m512i)x, b = (__m512i)w;
+  __m512i even = _mm512_madd_epi16(_mm512_and_si512(a, bytes), _mm512_srai_epi16(_mm512_slli_epi16(b, 8), 8));
+  __m512i odd = _mm512_madd_epi16(_mm512_srli_epi16(a, 8), _mm512_srai_epi16(b, 8));
+  return sum + (vi)even + (vi)odd;
+}
+#include "int8_body.h"
+
 #pragma clang attribute pop
 
+#define BFLOAT16_ENTRIES WIDENED_BFLOAT16
+#define INT8_ENTRIES INT8_OF_LEVEL
 const fs_kernels fs_avx512 = KERNEL_TABLE("avx512");
+
+// With VNNI: Cascade Lake, Ice Lake and later.
+#pragma clang attribute push( \
+  __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c"))), apply_to = function)
+
+#undef INT8
+#define INT8(name) avx512vnni_int8_##name
+INLINE vi INT8(dot)(vi sum, vi x, vi w) {
+  return (vi)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)x, (__m512i)w);
+}
+#include "int8_body.h"
+
+#pragma clang attribute pop
+
+const fs_kernels fs_avx512vnni = KERNEL_TABLE("avx512vnni");
+
+// With BF16 too: Cooper Lake, Sapphire Rapids, Zen 4 and later.
+#pragma clang attribute push( \
+  __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma,f16c"))), apply_to = function)
+
+#include "bfloat16_body.h"
+
+#pragma clang attribute pop
+
+#undef BFLOAT16_ENTRIES
+#define BFLOAT16_ENTRIES \
+  .convolve_bfloat16 = ISA(convolve_bfloat16_dot), .convert_bfloat16 = ISA(convert_bfloat16)
+const fs_kernels fs_avx512bf16 = KERNEL_TABLE("avx512bf16");
 #endif

@@ -8,11 +8,24 @@
 #define SCORE_VECTORS 2
 
 #include "vector_body.h"
+#include "rows_body.h"
 #include "gemm_body.h"
 #include "winograd_body.h"
 #include "elementwise_body.h"
+#include "halves_body.h"
+#include "quantize_body.h"
 #include "state_body.h"
 #include "norm_body.h"
 #include "attention_body.h"
 
+#define INT8(name) portable_int8_##name
+// The weights of a four, times the channels of one.
+INLINE vi INT8(dot)(vi sum, vi x, vi w) {
+  for (int shift = 0; shift < 32; shift += 8) sum += (x >> shift & 255) * (w << (24 - shift) >> 24);
+  return sum;
+}
+#include "int8_body.h"
+
+#define BFLOAT16_ENTRIES WIDENED_BFLOAT16
+#define INT8_ENTRIES INT8_OF_LEVEL
 const fs_kernels fs_portable = KERNEL_TABLE("portable");

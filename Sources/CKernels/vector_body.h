@@ -2,6 +2,7 @@
 
 typedef float ISA(vf) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 typedef int32_t ISA(vi) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef uint8_t ISA(vb) __attribute__((vector_size(LANES), aligned(1), may_alias));
 #define vf ISA(vf)
 #define vi ISA(vi)
 #define INLINE static inline __attribute__((always_inline))
@@ -77,10 +78,16 @@ INLINE float ISA(sum)(vf v) {
   return lanes[0];
 }
 
+#define WIDENED_BFLOAT16 .convolve_bfloat16 = ISA(convolve_bfloat16), .convert_bfloat16 = NULL
+#define INT8_OF_LEVEL .convolve_int8 = INT8(convolve), .convert_int8 = ISA(convert_int8)
+
 #define KERNEL_TABLE(label) \
   { \
     .name = label, \
     .convolve = ISA(convolve), \
+    .convolve_float16 = ISA(convolve_float16), \
+    BFLOAT16_ENTRIES, \
+    INT8_ENTRIES, \
     .winograd_patches = ISA(winograd_patches), \
     .winograd = ISA(winograd), \
     .activate = ISA(activate), \

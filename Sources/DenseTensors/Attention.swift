@@ -59,7 +59,7 @@ extension DenseTensor where Scalar == Float {
     let result = DenseTensor(uninitialized: [batch, length, width])
     let blockLength = Int(FS_ATTENTION_QUERIES)
     let blocks = (length + blockLength - 1) / blockLength
-    let scratchBytes = Int(fs_attention_scratch_count(Int64(dimension))) * MemoryLayout<Float>.stride
+    let scratchCount = Int(fs_attention_scratch_count(Int64(dimension)))
     let (query, output) = (queries.storage.elements.baseAddress!, result.storage.elements.baseAddress!)
     withExtendedLifetime((queries, keyValues, result)) {
       ThreadPool.forEach(batch * heads * blocks) { task in
@@ -71,11 +71,9 @@ extension DenseTensor where Scalar == Float {
           key_stride: Int64(source.stride), keys: Int64(source.length), dimension: Int64(dimension),
           scale: 1 / Float(dimension).squareRoot(), causal: mask == .causal,
           output: output + image * length * width + head * dimension, output_stride: Int64(width))
-        withUnsafeTemporaryAllocation(byteCount: scratchBytes, alignment: 64) { scratch in
-          fs_attend(
-            &operation, Int64(block * blockLength), Int64(min((block + 1) * blockLength, length)),
-            scratch.baseAddress!.assumingMemoryBound(to: Float.self))
-        }
+        fs_attend(
+          &operation, Int64(block * blockLength), Int64(min((block + 1) * blockLength, length)),
+          threadScratch(scratchCount))
       }
     }
     return result

@@ -7,28 +7,36 @@ public struct PackedWeights: Sendable {
   public let channels: Int
   /// Height and width; (1, 1) for a linear layer.
   public let kernel: (height: Int, width: Int)
+  public let format: WeightFormat
+  /// The bytes of the format.
   let packed: DenseStorage<Float>
   let bias: DenseStorage<Float>?
 
   /// - Parameters:
   ///   - weights: `[outputs, channels, height, width]`, or `[outputs, channels]` for a linear layer.
   ///   - bias: `[outputs]`.
-  /// - Precondition: the counts fit, and the kernel has at most 49 taps.
+  ///   - format: what the weights are rounded to.
+  /// - Precondition: the counts fit, the kernel has at most 49 taps, and int8 weights have at most 65536 channels.
   public init(
-    _ weights: [Float], outputs: Int, channels: Int, kernel: (height: Int, width: Int) = (1, 1), bias: [Float]?
+    _ weights: [Float], outputs: Int, channels: Int, kernel: (height: Int, width: Int) = (1, 1), bias: [Float]?,
+    format: WeightFormat = .float32
   ) {
     let taps = kernel.height * kernel.width
     precondition(weights.count == outputs * channels * taps && bias.map { $0.count == outputs } ?? true)
     precondition((1...49).contains(taps), "\(taps) taps")
+    precondition(format != .int8 || channels <= 65536, "\(channels) channels of int8")
     self.outputs = outputs
     self.channels = channels
     self.kernel = kernel
-    packed = DenseStorage(count: Int(fs_packed_count(Int64(outputs), Int64(channels * taps))))
+    self.format = format
+    let kernelFormat = format.kernelFormat
+    let bytes = Int(fs_format_packed_bytes(kernelFormat, Int64(outputs), Int64(channels), Int64(taps)))
+    packed = DenseStorage(count: bytes / MemoryLayout<Float>.stride)
     let target = packed.elements.baseAddress
     weights.withUnsafeBufferPointer { weights in
       nonisolated(unsafe) let source = weights.baseAddress
       ThreadPool.forEach((outputs + FS_PANEL - 1) / FS_PANEL) { panel in
-        fs_pack_weights(target, source, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
+        fs_format_pack(kernelFormat, target, source, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
       }
     }
     self.bias = bias.map { values in
@@ -95,7 +103,7 @@ extension DenseTensor where Scalar == Float {
     precondition(
       residual.map { $0.shape == result.shape } ?? true, "residual of \(residual!.shape) for \(result.shape)")
     precondition(imageBias.map { $0.shape == [shape[0], weights.outputs] } ?? true)
-    let zeros = DenseStorage<Float>.zeros(atLeast: weights.channels)
+    let zeros = DenseStorage<Float>.zeros(atLeast: weights.channels + 2)
     var operation = fs_convolution()
     operation.input = UnsafePointer(storage.elements.baseAddress)
     operation.input_stride = Int64(weights.channels)
@@ -108,6 +116,7 @@ extension DenseTensor where Scalar == Float {
     (operation.pad_top, operation.pad_left) = (Int64(padding.top), Int64(padding.left))
     operation.zeros = UnsafePointer(zeros.elements.baseAddress)
     operation.weights = UnsafeRawPointer(weights.packed.elements.baseAddress)
+    operation.format = weights.format.kernelFormat
     operation.outputs = Int64(weights.outputs)
     operation.bias = UnsafePointer(weights.bias?.elements.baseAddress)
     operation.image_bias = UnsafePointer(imageBias?.storage.elements.baseAddress)
@@ -118,7 +127,9 @@ extension DenseTensor where Scalar == Float {
       if Winograd.pays(for: operation) {
         Winograd.run(operation, images: shape[0], panels: weights.panelCount)
       } else {
-        Self.run(operation, rows: shape[0] * outHeight * outWidth, panels: weights.panelCount)
+        weights.format.withPixels(of: operation, count: shape[0] * shape[1] * shape[2]) { pixels in
+          Self.run(operation, pixels, rows: shape[0] * outHeight * outWidth, panels: weights.panelCount)
+        }
       }
     }
     return result
@@ -136,28 +147,44 @@ extension DenseTensor where Scalar == Float {
       .reshaped(Shape(outer + [weights.outputs]))
   }
 
-  /// Splits the work so that every thread gets some: by rows, and by panels where there are few rows.
-  private static func run(_ operation: fs_convolution, rows: Int, panels: Int) {
-    let work = rows * panels * FS_PANEL * Int(operation.channels * operation.kernel_height * operation.kernel_width)
-    // Less than a thread's waking would cost.
-    guard work > 200_000, ThreadPool.threadCount > 1 else {
-      withUnsafePointer(to: operation) { fs_convolve($0, 0, Int64(rows), 0, Int64(panels)) }
-      return
-    }
-    let pieces = 4 * ThreadPool.threadCount
-    let grain = 12  // rows of the largest tile
-    let rowSize = max(1, (rows + pieces * grain - 1) / (pieces * grain)) * grain
-    let rowPieces = (rows + rowSize - 1) / rowSize
-    let panelSize = max(1, panels * rowPieces / pieces)
-    let panelPieces = (panels + panelSize - 1) / panelSize
-    withUnsafePointer(to: operation) { pointer in
-      // The pointer outlives the calls, which only read it.
-      nonisolated(unsafe) let pointer = pointer
-      ThreadPool.forEach(rowPieces * panelPieces) { task in
-        let (row, panel) = (task % rowPieces * rowSize, task / rowPieces * panelSize)
-        fs_convolve(
-          pointer, Int64(row), Int64(min(row + rowSize, rows)), Int64(panel), Int64(min(panel + panelSize, panels)))
+  /// Splits the work by rows and by panels so that every thread gets some and memory is read least: each piece reads its
+  /// pixels and its weights.
+  private static func run(_ operation: fs_convolution, _ pixels: UnsafeRawPointer?, rows: Int, panels: Int) {
+    if ActivationArena.isRehearsing { return }
+    // Pointers that outlive the calls, which only read through them.
+    nonisolated(unsafe) let (operation, pixels) = (operation, pixels)
+    let compute = { (rows: Range<Int>, panels: Range<Int>) in
+      withUnsafePointer(to: operation) {
+        fs_format_convolve(
+          $0, pixels, Int64(rows.lowerBound), Int64(rows.upperBound), Int64(panels.lowerBound),
+          Int64(panels.upperBound))
       }
+    }
+    let inputs = Int(operation.channels * operation.kernel_height * operation.kernel_width)
+    // Less than a thread's waking would cost.
+    guard rows * panels * FS_PANEL * inputs > 200_000, ThreadPool.threadCount > 1 else {
+      return compute(0..<rows, 0..<panels)
+    }
+    let wanted = 4 * ThreadPool.threadCount
+    let grain = 12  // rows of the largest tile
+    let tiles = (rows + grain - 1) / grain
+    let cuts = (1...min(wanted, tiles)).map { parts in
+      let rowSize = (tiles + parts - 1) / parts * grain
+      let rowPieces = (rows + rowSize - 1) / rowSize
+      let panelSize = max(1, panels * rowPieces / wanted)
+      let panelPieces = (panels + panelSize - 1) / panelSize
+      // In floats: the formats make both sides smaller.
+      let traffic = rowPieces * panels * FS_PANEL * inputs + panelPieces * rows * Int(operation.channels)
+      return (rowSize: rowSize, panelSize: panelSize, count: rowPieces * panelPieces, traffic: traffic)
+    }
+    // As many pieces as can be had, up to those wanted.
+    let (rowSize, panelSize, count, _) = cuts.min {
+      (-min($0.count, wanted), $0.traffic) < (-min($1.count, wanted), $1.traffic)
+    }!
+    let rowPieces = (rows + rowSize - 1) / rowSize
+    ThreadPool.forEach(count) { task in
+      let (row, panel) = (task % rowPieces * rowSize, task / rowPieces * panelSize)
+      compute(row..<min(row + rowSize, rows), panel..<min(panel + panelSize, panels))
     }
   }
 }

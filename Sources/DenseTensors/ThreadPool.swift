@@ -13,7 +13,7 @@ public enum ThreadPool {
     return min(max(wanted ?? ProcessInfo.processInfo.activeProcessorCount, 1), 256)
   }()
 
-  /// The instruction set that the kernels use: `avx512`, `avx2` or `portable`.
+  /// The instruction set that the kernels use: `avx512bf16`, `avx512vnni`, `avx512`, `avx2` or `portable`.
   public static var instructionSet: String { String(cString: fs_isa_name()) }
 
   /// An address that is written once.
@@ -49,4 +49,9 @@ public enum ThreadPool {
       body(task * size..<min((task + 1) * size, count))
     }
   }
+}
+
+/// Memory for `count` floats that a task uses while it runs, the thread's own.
+func threadScratch(_ count: Int) -> UnsafeMutablePointer<Float> {
+  fs_thread_scratch(count * MemoryLayout<Float>.stride).assumingMemoryBound(to: Float.self)
 }

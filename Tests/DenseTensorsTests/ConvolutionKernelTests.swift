@@ -119,9 +119,17 @@ extension KernelTests {
     _ problem: ConvolutionProblem, _ algorithm: ConvolutionProblem.Algorithm, errorBound: Double
   ) -> [Float] {
     let data = problem.makeData()
-    let whole = problem.result(data, algorithm)
+    let whole = checkCuts(problem, algorithm, data)
     let error = problem.error(of: whole, algorithm, problem.reference(data))
     #expect(error < errorBound)
+    return whole
+  }
+
+  /// Checks the bits of the result against those of its parts; returns it.
+  func checkCuts(
+    _ problem: ConvolutionProblem, _ algorithm: ConvolutionProblem.Algorithm, _ data: ConvolutionProblem.Data
+  ) -> [Float] {
+    let whole = problem.result(data, algorithm)
     // However the work is cut, in tiles of 1 row or 12.
     let (units, panels) = (problem.unitCount(algorithm), (0..<problem.panels).map { $0..<$0 + 1 })
     for size in [1, 12] {

@@ -1,0 +1,83 @@
+// Convolution of bfloat16 pixels with vdpbf16ps: pairs of channels, read by one 32-bit broadcast, times 32 outputs.
+
+// One vector of 16 outputs, each with the two weights of a channel pair.
+#define PAIRS ((int64_t)2 * LANES)
+
+INLINE void ISA(accumulate_bfloat16)(
+  const int rows, const int vectors, float *tile, const void *const *pointers, int64_t taps, int64_t channels,
+  const uint16_t *b, int64_t width) {
+  __m512 acc[TILE_ROWS][VECTORS];
+  _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++)
+    _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++) acc[r][v] = _mm512_setzero_ps();
+  for (int64_t tap = 0; tap < taps; tap++) {
+    const int32_t *a[TILE_ROWS];
+    _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) a[r] = pointers[tap * TILE_ROWS + r];
+    for (int64_t pair = 0; pair < (channels + 1) / 2; pair++, b += 2 * width) {
+      __m512bh w[VECTORS];
+      _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++)
+        w[v] = (__m512bh)_mm512_loadu_si512(b + v * PAIRS);
+      _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) {
+        __m512bh x = (__m512bh)_mm512_set1_epi32(a[r][pair]);
+        _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++)
+          acc[r][v] = _mm512_dpbf16_ps(acc[r][v], w[v], x);
+      }
+    }
+  }
+  _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++)
+    _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++)
+      _mm512_storeu_ps(tile + r * FS_PANEL + v * LANES, acc[r][v]);
+}
+
+#define BFLOAT16_TILE(rows)                                                                                      \
+  case rows:                                                                                                     \
+    if (columns <= LANES)                                                                                        \
+      ISA(accumulate_bfloat16)(rows, 1, tile, pointers, taps, channels, panel, width);                           \
+    else                                                                                                         \
+      ISA(accumulate_bfloat16)(rows, VECTORS, tile, pointers, taps, channels, panel, width);                     \
+    break;
+
+static void ISA(multiply_bfloat16)(
+  float *tile, int64_t rows, int64_t columns, const void *const *pointers, int64_t taps, int64_t channels,
+  const void *panel, int64_t width) {
+  switch (rows) {
+    BFLOAT16_TILE(1)
+    BFLOAT16_TILE(2)
+    BFLOAT16_TILE(3)
+    BFLOAT16_TILE(4)
+    BFLOAT16_TILE(5)
+    BFLOAT16_TILE(6)
+    BFLOAT16_TILE(7)
+    BFLOAT16_TILE(8)
+    BFLOAT16_TILE(9)
+    BFLOAT16_TILE(10)
+    BFLOAT16_TILE(11)
+    BFLOAT16_TILE(12)
+  }
+}
+
+static void ISA(convolve_bfloat16_dot)(
+  const fs_convolution *op, const void *input, int64_t row_begin, int64_t row_end,
+  int64_t panel_begin, int64_t panel_end) {
+  int64_t bytes = fs_bfloat16_bytes(op->channels);
+  fs_pixels pixels = {input, fs_bfloat16_stride(op->channels), op->zeros};
+  ISA(convolve_tiles)(
+    op, &pixels, op->kernel_height * op->kernel_width * bytes, ISA(multiply_bfloat16), row_begin, row_end,
+    panel_begin, panel_end);
+}
+
+// Rounds to the nearest bfloat16, ties to even.
+static void ISA(convert_bfloat16)(
+  void *pixels, const float *input, int64_t input_stride, int64_t count, int64_t channels) {
+  uint16_t *pixel = pixels;
+  int64_t padded = (channels + 1) / 2 * 2, stride = fs_bfloat16_stride(channels) / 2;
+  for (int64_t row = 0; row < count; row++, input += input_stride, pixel += stride) {
+    for (int64_t c = 0; c < channels; c += LANES) {
+      int64_t left = channels - c;
+      __mmask16 read = left < LANES ? (1u << left) - 1 : 0xffff;
+      int64_t space = padded - c;
+      __mmask16 written = space < LANES ? (1u << space) - 1 : 0xffff;
+      __m256bh rounded = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(read, input + c));
+      _mm256_mask_storeu_epi16(pixel + c, written, (__m256i)rounded);
+    }
+  }
+}

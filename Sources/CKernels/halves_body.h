@@ -1,0 +1,92 @@
+// Convolution of float pixels with weights stored in 16 bits: block by block of a panel they are widened into a buffer
+// that stays in the first-level cache, for all tiles of a chunk. The order of summation is that of float weights.
+
+// Rows of a block of widened weights.
+#define BLOCK 128
+
+// target[i x width + n] := the weights of `count` channels of a tap, from `channel` on, which is even.
+typedef void (*ISA(widening))(
+  float *target, const uint16_t *panel, int64_t tap, int64_t channel, int64_t count, int64_t channels, int64_t width);
+
+static void ISA(widen_float16)(
+  float *target, const uint16_t *panel, int64_t tap, int64_t channel, int64_t count, int64_t channels, int64_t width) {
+  ISA(half_to_float)(target, panel + (tap * channels + channel) * width, count * width);
+}
+
+// Packed by pairs of channels.
+static void ISA(widen_bfloat16)(
+  float *target, const uint16_t *panel, int64_t tap, int64_t channel, int64_t count, int64_t channels, int64_t width) {
+  panel += (tap * ((channels + 1) / 2 * 2) + channel) * width;
+  for (int64_t i = 0; i < count; i++, target += width) {
+    const uint16_t *pairs = panel + i / 2 * 2 * width;
+    for (int64_t n = 0; n < width; n += LANES) {
+      vi pair = *(const vi *)(pairs + 2 * n);
+      ISA(store)(target + n, (vf)(i % 2 == 0 ? pair << 16 : pair & (int32_t)0xffff0000));
+    }
+  }
+}
+
+static void ISA(convolve_halves)(
+  const fs_convolution *op, int64_t padded_channels, ISA(widening) widen, int64_t row_begin,
+  int64_t row_end, int64_t panel_begin, int64_t panel_end) {
+  const void *pointers[CHUNK_ROWS / TILE_ROWS][MAX_TAPS * TILE_ROWS];
+  const float *part[MAX_TAPS * TILE_ROWS];
+  float tiles[CHUNK_ROWS * FS_PANEL];
+  float block[BLOCK * FS_PANEL] __attribute__((aligned(64)));
+  fs_pixels pixels = {op->input, op->input_stride * (int64_t)sizeof(float), op->zeros};
+  int64_t taps = op->kernel_height * op->kernel_width, channels = op->channels;
+  // Whole taps, or parts of one.
+  int64_t block_taps = channels < BLOCK ? BLOCK / channels : 1;
+  for (int64_t chunk = row_begin; chunk < row_end; chunk += CHUNK_ROWS) {
+    int64_t chunk_rows = row_end - chunk < CHUNK_ROWS ? row_end - chunk : CHUNK_ROWS;
+    for (int64_t row = 0, i = 0; row < chunk_rows; row += TILE_ROWS, i++)
+      ISA(gather)(op, &pixels, pointers[i], chunk + row, chunk_rows - row < TILE_ROWS ? chunk_rows - row : TILE_ROWS);
+    for (int64_t panel = panel_begin; panel < panel_end; panel++) {
+      int64_t column = panel * FS_PANEL;
+      int64_t columns = op->outputs - column < FS_PANEL ? op->outputs - column : FS_PANEL;
+      int64_t width = ISA(panel_width)(op, column);
+      const uint16_t *packed = (const uint16_t *)op->weights + column * taps * padded_channels;
+      for (int64_t tap = 0; tap < taps; tap += block_taps)
+        for (int64_t channel = 0; channel < channels; channel += BLOCK) {
+          int64_t tap_count = taps - tap < block_taps ? taps - tap : block_taps;
+          int64_t count = channels - channel < BLOCK ? channels - channel : BLOCK;
+          for (int64_t t = 0; t < tap_count; t++)
+            widen(block + t * count * width, packed, tap + t, channel, count, channels, width);
+          // The weights of the next block, which follow, are on their way meanwhile.
+          const char *next = (const char *)(packed + (tap * padded_channels + channel + tap_count * count) * width);
+          int64_t ahead = tap_count * count * width * 2, share = (ahead * TILE_ROWS + chunk_rows - 1) / chunk_rows;
+          for (int64_t row = 0, i = 0; row < chunk_rows; row += TILE_ROWS, i++) {
+            int64_t rows = chunk_rows - row < TILE_ROWS ? chunk_rows - row : TILE_ROWS;
+            for (int64_t line = i * share; line < (i + 1) * share; line += 64) __builtin_prefetch(next + line);
+            bool is_last = tap + tap_count == taps && channel + count == channels;
+            if (is_last) ISA(prefetch_output)(op, chunk + row, rows, column, columns);
+            for (int64_t t = 0; t < tap_count; t++)
+              for (int64_t r = 0; r < rows; r++)
+                part[t * TILE_ROWS + r] = (const float *)pointers[i][(tap + t) * TILE_ROWS + r] + channel;
+            ISA(multiply_more)(
+              tiles + row * FS_PANEL, FS_PANEL, rows, columns, part, tap_count, count, block, width, tap + channel > 0);
+          }
+        }
+      for (int64_t row = 0; row < chunk_rows; row += TILE_ROWS)
+        ISA(finish)(
+          op, tiles + row * FS_PANEL, chunk + row, chunk_rows - row < TILE_ROWS ? chunk_rows - row : TILE_ROWS, column,
+          columns);
+    }
+  }
+}
+
+static void ISA(convolve_float16)(
+  const fs_convolution *op, const void *input, int64_t row_begin, int64_t row_end,
+  int64_t panel_begin, int64_t panel_end) {
+  ISA(convolve_halves)(
+    op, op->channels, ISA(widen_float16), row_begin, row_end, panel_begin, panel_end);
+}
+
+static void ISA(convolve_bfloat16)(
+  const fs_convolution *op, const void *input, int64_t row_begin, int64_t row_end,
+  int64_t panel_begin, int64_t panel_end) {
+  ISA(convolve_halves)(
+    op, (op->channels + 1) / 2 * 2, ISA(widen_bfloat16), row_begin, row_end, panel_begin, panel_end);
+}
+
+#undef BLOCK

@@ -1,0 +1,89 @@
+// Convolution of int8 pixels: fours of channels, read by one 32-bit broadcast, times the fours of each output. INT8(dot)
+// adds their products to 32-bit sums, exactly on every instruction set; included once per version of it.
+//
+// Each pixel has a step and a zero point of its own, so each tap's sum is brought to its true scale before the next:
+// step x (sum - zero x sum of the tap's weights). 255 x 127 x 65536 channels stay within 32 bits.
+
+INLINE void INT8(accumulate)(
+  const int rows, const int vectors, float *tile, const void *const *pointers, int64_t taps, int64_t channels,
+  const char *b, int64_t width) {
+#pragma clang fp contract(off)
+  const float *steps = (const float *)b;
+  b += 4 * width;
+  for (int64_t tap = 0; tap < taps; tap++) {
+    const uint8_t *a[TILE_ROWS];
+    vi acc[TILE_ROWS][VECTORS];
+    _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) {
+      const fs_int8_pixel *pixel = pointers[tap * TILE_ROWS + r];
+      a[r] = pixel->channels;
+      _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++)
+        acc[r][v] = *(const vi *)(b + 4 * v * LANES) * -pixel->zero;
+    }
+    b += 4 * width;
+    for (int64_t c = 0; c < channels; c += 4, b += 4 * width) {
+      vi w[VECTORS];
+      _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++) w[v] = *(const vi *)(b + 4 * v * LANES);
+      _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) {
+        int32_t four;
+        memcpy(&four, a[r] + c, 4);
+        vi x = four - (vi){0};
+        _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++)
+          acc[r][v] = INT8(dot)(acc[r][v], x, w[v]);
+      }
+    }
+    _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) {
+      float step = ((const fs_int8_pixel *)pointers[tap * TILE_ROWS + r])->step;
+      _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++) {
+        float *target = tile + r * FS_PANEL + v * LANES;
+        vf sum = __builtin_convertvector(acc[r][v], vf) * step;
+        if (tap > 0) sum += ISA(load)(target);
+        if (tap == taps - 1) sum *= ISA(load)(steps + v * LANES);
+        ISA(store)(target, sum);
+      }
+    }
+  }
+}
+
+#define INT8_TILE(rows)                                                                                      \
+  case rows:                                                                                                 \
+    if (columns <= LANES)                                                                                    \
+      INT8(accumulate)(rows, 1, tile, pointers, taps, channels, panel, width);                               \
+    else                                                                                                     \
+      INT8(accumulate)(rows, VECTORS, tile, pointers, taps, channels, panel, width);                         \
+    break;
+
+static void INT8(multiply)(
+  float *tile, int64_t rows, int64_t columns, const void *const *pointers, int64_t taps, int64_t channels,
+  const void *panel, int64_t width) {
+  for (; columns > 0; columns -= VECTORS * LANES, tile += VECTORS * LANES) {
+    switch (rows) {
+      INT8_TILE(1)
+      INT8_TILE(2)
+      INT8_TILE(3)
+      INT8_TILE(4)
+#if TILE_ROWS > 4
+      INT8_TILE(5)
+      INT8_TILE(6)
+#endif
+#if TILE_ROWS > 6
+      INT8_TILE(7)
+      INT8_TILE(8)
+      INT8_TILE(9)
+      INT8_TILE(10)
+      INT8_TILE(11)
+      INT8_TILE(12)
+#endif
+    }
+    panel = (const char *)panel + 4 * VECTORS * LANES;
+  }
+}
+
+static void INT8(convolve)(
+  const fs_convolution *op, const void *input, int64_t row_begin, int64_t row_end,
+  int64_t panel_begin, int64_t panel_end) {
+  fs_pixels pixels = {input, fs_format_pixel_bytes(FS_INT8, op->channels), op->zeros};
+  int64_t taps = op->kernel_height * op->kernel_width;
+  ISA(convolve_tiles)(
+    op, &pixels, 4 + taps * (4 + fs_int8_padded(op->channels)), INT8(multiply), row_begin, row_end,
+    panel_begin, panel_end);
+}

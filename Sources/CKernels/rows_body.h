@@ -1,0 +1,109 @@
+// What all convolutions share: which pixels a tile of output rows reads, and what follows the product.
+
+#define MAX_TAPS 49
+
+// The tiles of one chunk share a panel while it is in the cache.
+#define CHUNK_ROWS 96
+
+// The packed width of the panel that starts at output `column`.
+INLINE int64_t ISA(panel_width)(const fs_convolution *op, int64_t column) {
+  return op->outputs - column <= FS_PANEL / 2 ? FS_PANEL / 2 : FS_PANEL;
+}
+
+// Has a tile's place in the output on its way to the cache by the time it is finished.
+INLINE void ISA(prefetch_output)(
+  const fs_convolution *op, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+  for (int64_t r = row; r < row + rows; r++)
+    for (int64_t c = column; c < column + columns; c += 16) __builtin_prefetch(op->output + r * op->outputs + c, 1);
+}
+
+// Writes a finished tile of `rows` x `columns` to the output from (row, column) on.
+static void ISA(finish)(
+  const fs_convolution *op, const float *tile, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+  int64_t pixels = op->out_height * op->out_width;
+  vf scale = ISA(splat)(op->scale);
+  for (int64_t r = 0; r < rows; r++) {
+    const float *image_bias = op->image_bias ? op->image_bias + (row + r) / pixels * op->outputs + column : NULL;
+    const float *residual = op->residual ? op->residual + (row + r) * op->outputs + column : NULL;
+    const float *bias = op->bias ? op->bias + column : NULL;
+    float *output = op->output + (row + r) * op->outputs + column;
+    for (int64_t c = 0; c < columns; c += LANES) {
+      int64_t lanes = columns - c < LANES ? columns - c : LANES;
+      vf sum = ISA(load)(tile + r * FS_PANEL + c);
+      if (lanes == LANES) {
+        if (bias) sum += ISA(load)(bias + c);
+        if (image_bias) sum += ISA(load)(image_bias + c);
+        if (residual) sum += ISA(load)(residual + c);
+        ISA(store)(output + c, sum * scale);
+      } else {
+        if (bias) sum += ISA(load_part)(bias + c, lanes);
+        if (image_bias) sum += ISA(load_part)(image_bias + c, lanes);
+        if (residual) sum += ISA(load_part)(residual + c, lanes);
+        ISA(store_part)(output + c, sum * scale, lanes);
+      }
+    }
+  }
+}
+
+// The pixels that each tap of `rows` output pixels reads: pointers[tap x TILE_ROWS + r].
+static void ISA(gather)(
+  const fs_convolution *op, const fs_pixels *pixels, const void **pointers, int64_t row, int64_t rows) {
+  const char *first = pixels->first;
+  int64_t bytes = pixels->bytes;
+  bool is_pixelwise = op->kernel_height * op->kernel_width == 1 && op->stride == op->upsampling && op->pad_top == 0 &&
+                      op->pad_left == 0 && op->out_height == op->height && op->out_width == op->width;
+  if (is_pixelwise) {
+    for (int64_t r = 0; r < rows; r++) pointers[r] = first + (row + r) * bytes;
+    return;
+  }
+  int64_t height = op->height * op->upsampling, width = op->width * op->upsampling;
+  int shift = op->upsampling == 2;
+  int64_t x = row % op->out_width, y = row / op->out_width % op->out_height;
+  const char *picture = first + row / op->out_width / op->out_height * op->height * op->width * bytes;
+  for (int64_t r = 0; r < rows; r++) {
+    const void **pointer = pointers + r;
+    int64_t left = x * op->stride - op->pad_left;
+    for (int64_t ky = 0; ky < op->kernel_height; ky++) {
+      int64_t in_y = y * op->stride + ky - op->pad_top;
+      const char *line = in_y >= 0 && in_y < height ? picture + (in_y >> shift) * op->width * bytes : NULL;
+      for (int64_t in_x = left; in_x < left + op->kernel_width; in_x++, pointer += TILE_ROWS)
+        *pointer = line && in_x >= 0 && in_x < width ? line + (in_x >> shift) * bytes : pixels->zeros;
+    }
+    if (++x < op->out_width) continue;
+    x = 0;
+    if (++y < op->out_height) continue;
+    y = 0;
+    picture += op->height * op->width * bytes;
+  }
+}
+
+// tile := the product of `rows` gathered rows with `columns` outputs of one panel, whose packed rows are `width` wide.
+typedef void (*ISA(multiplication))(
+  float *tile, int64_t rows, int64_t columns, const void *const *pointers, int64_t taps, int64_t channels,
+  const void *panel, int64_t width);
+
+// The convolution whose packed weights take `column_bytes` per output.
+static void ISA(convolve_tiles)(
+  const fs_convolution *op, const fs_pixels *pixels, int64_t column_bytes,
+  ISA(multiplication) multiply, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
+  const void *pointers[CHUNK_ROWS / TILE_ROWS][MAX_TAPS * TILE_ROWS];
+  float tile[TILE_ROWS * FS_PANEL];
+  int64_t taps = op->kernel_height * op->kernel_width;
+  for (int64_t chunk = row_begin; chunk < row_end; chunk += CHUNK_ROWS) {
+    int64_t chunk_end = chunk + CHUNK_ROWS < row_end ? chunk + CHUNK_ROWS : row_end;
+    for (int64_t row = chunk, i = 0; row < chunk_end; row += TILE_ROWS, i++)
+      ISA(gather)(op, pixels, pointers[i], row, chunk_end - row < TILE_ROWS ? chunk_end - row : TILE_ROWS);
+    for (int64_t panel = panel_begin; panel < panel_end; panel++) {
+      int64_t column = panel * FS_PANEL;
+      int64_t columns = op->outputs - column < FS_PANEL ? op->outputs - column : FS_PANEL;
+      int64_t width = ISA(panel_width)(op, column);
+      for (int64_t row = chunk, i = 0; row < chunk_end; row += TILE_ROWS, i++) {
+        int64_t rows = chunk_end - row < TILE_ROWS ? chunk_end - row : TILE_ROWS;
+        ISA(prefetch_output)(op, row, rows, column, columns);
+        multiply(tile, rows, columns, pointers[i], taps, op->channels, (const char *)op->weights + column * column_bytes,
+          width);
+        ISA(finish)(op, tile, row, rows, column, columns);
+      }
+    }
+  }
+}
