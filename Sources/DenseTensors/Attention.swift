@@ -12,7 +12,7 @@ public enum AttentionMask: Hashable, Sendable {
 public struct KeyValues: Sendable {
   let tensor: DenseTensor<Float>
   let firstRow: Int
-  let length: Int
+  public let length: Int
   let keyColumn: Int
   let valueColumn: Int
 

@@ -46,6 +46,9 @@ public struct PackedWeights: Sendable {
     }
   }
 
+  /// The memory that the weights take.
+  public var byteCount: Int { (packed.elements.count + (bias?.elements.count ?? 0)) * MemoryLayout<Float>.stride }
+
   var panelCount: Int { (outputs + FS_PANEL - 1) / FS_PANEL }
 }
 

@@ -12,7 +12,8 @@ extension KernelTests {
       ConvolutionProblem(images: 1, height: 2, width: 3, channels: 257, outputs: 50),
       ConvolutionProblem(images: 1, height: 3, width: 3, channels: 127, outputs: 16),
       ConvolutionProblem(images: 1, height: 3, width: 3, channels: 43, outputs: 17),
-      ConvolutionProblem(images: 1, height: 1, width: 99, channels: 384, outputs: 37, kernel: (1, 1), padding: .init(0)),
+      ConvolutionProblem(
+        images: 1, height: 1, width: 99, channels: 384, outputs: 37, kernel: (1, 1), padding: .init(0)),
     ]
 
   @Test(arguments: instructionSets, formatProblems) func float16Weights(_ set: String, _ problem: ConvolutionProblem) {
@@ -50,7 +51,8 @@ extension KernelTests {
       // and the zero point's); those add up at random.
       for (found, expected) in zip(whole, problem.reference(data)) {
         let step = 1.0 / 254 + 2.0 / 255
-        #expect(abs(Double(found) - expected.sum) <= 4 * Double(abs(problem.scale)) * step * expected.terms.squareRoot())
+        #expect(
+          abs(Double(found) - expected.sum) <= 4 * Double(abs(problem.scale)) * step * expected.terms.squareRoot())
       }
     }
   }
@@ -63,7 +65,8 @@ extension KernelTests {
       problem.scale = 1
       var data = problem.makeData()
       let pixels: [[Float]] = [
-        [0, 0, 0, 0, 0], [7, 7, 7, 7, 7], [-1e4, -2e4, -3e4, -1, -2], [1e30, 1e29, 0, -1e30, 2], [0x1p-140, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0], [7, 7, 7, 7, 7], [-1e4, -2e4, -3e4, -1, -2], [1e30, 1e29, 0, -1e30, 2],
+        [0x1p-140, 0, 0, 0, 0],
         [1, 2, .nan, 4, 5], [1, 2, 3, 4, .infinity], [-.infinity, 0, 0, 0, 0], [255, 254, 0, 1, 128],
       ]
       data.input = pixels.flatMap { $0 }
@@ -87,7 +90,8 @@ extension KernelTests {
   @Test(arguments: instructionSets) func bfloat16OfAwkwardNumbers(_ set: String) {
     withInstructionSet(set) {
       let problem = ConvolutionProblem(
-        images: 1, height: 1, width: 5, channels: 3, outputs: 1, kernel: (1, 1), padding: .init(0), addends: [], scale: 1)
+        images: 1, height: 1, width: 5, channels: 3, outputs: 1, kernel: (1, 1), padding: .init(0), addends: [],
+        scale: 1)
       var data = problem.makeData().with(weights: [1, 1, 0])
       // 1 + 2^-8 lies between two bfloat16s and goes to the even one, 1; as does 1 + 3 x 2^-8 upwards.
       data.input = [1, 2, 3, .nan, 1, 0, .infinity, 1, 1, 0, 1.00390625, 0, 0, 1.01171875, 0]
@@ -99,7 +103,9 @@ extension KernelTests {
       #expect(rounded.filter(\.isNaN).count == 5)
       data.input = [1, 0, 0, 0, 1, 0, 1, 1, 0, 2, 2, 0, 0, 0, 0]
       #expect(
-        problem.result(data.with(weights: [1.00390625, 1.01171875, 0]), .bfloat16) == [1, 1.015625, 2.015625, 4.03125, 0])
+        problem.result(data.with(weights: [1.00390625, 1.01171875, 0]), .bfloat16) == [
+          1, 1.015625, 2.015625, 4.03125, 0,
+        ])
     }
   }
 }
@@ -163,7 +169,9 @@ extension ConvolutionProblem {
       for output in 0..<outputs {
         var sum: Float = 0
         for tap in 0..<taps {
-          let (inY, inX) = (y * stride + tap / kernel.width - padding.top, x * stride + tap % kernel.width - padding.left)
+          let (inY, inX) = (
+            y * stride + tap / kernel.width - padding.top, x * stride + tap % kernel.width - padding.left
+          )
           guard (0..<height * upsampling).contains(inY), (0..<width * upsampling).contains(inX) else { continue }
           let pixel = pixels[(image * height + inY / upsampling) * width + inX / upsampling]
           var integers: Int32 = 0
