@@ -59,7 +59,7 @@ enum { FS_LINE = 16, FS_GROUP = 12, FS_DEPTH = 32 };
 static inline int64_t fs_odd_lines(int64_t lines) { return (lines | 1) * FS_LINE; }
 
 static inline fs_winograd_layout fs_winograd_layout_of(const fs_convolution *op, int64_t tiles) {
-  int64_t groups = (tiles + FS_GROUP - 1) / FS_GROUP, rows = (tiles + groups - 1) / groups;
+  int64_t groups = (tiles + FS_GROUP - 1) / FS_GROUP, rows = groups == 0 ? 0 : (tiles + groups - 1) / groups;
   int64_t lines = (op->channels + FS_LINE - 1) / FS_LINE;
   int64_t depth = lines < FS_DEPTH / FS_LINE ? lines * FS_LINE : FS_DEPTH;
   return (fs_winograd_layout){

@@ -43,6 +43,7 @@ enum Winograd {
       // The pointer outlives the calls, which only read it.
       nonisolated(unsafe) let pointer = pointer
       let tiles = images * Int(fs_winograd_tiles(pointer))
+      guard tiles > 0 else { return }
       /// Little work is done on the spot: waking a thread would cost more.
       func forEach(_ count: Int, _ body: (Int) -> Void) {
         if ActivationArena.isRehearsing { return }

@@ -30,11 +30,17 @@ extension KernelTests {
     #expect(result == problem.result(data, .winograd))
   }
 
-  /// More patches than are kept at a time, of one image and of several.
-  @Test(arguments: [1, 3]) func convolutionInSeveralPasses(images: Int) {
+  /// More patches than are kept at a time, of one image, of several and of none.
+  @Test(arguments: [0, 1, 3]) func convolutionInSeveralPasses(images: Int) {
     let problem = ConvolutionProblem(images: images, height: 27, width: 26, channels: 1200, outputs: 40)
     let data = problem.makeData()
-    #expect(problem.layer(data, .float32).elements == problem.result(data, .winograd))
+    let result = problem.layer(data, .float32).elements
+    #expect(result == problem.result(data, .winograd))
+    let size = problem.pixels * problem.outputs
+    for image in 0..<images {
+      let (single, own) = problem.alone(image, of: data)
+      #expect(single.layer(own, .float32).elements == Array(result[image * size..<(image + 1) * size]))
+    }
   }
 
   @Test(arguments: layers) func convolutionLayerOfFewerBits(_ problem: ConvolutionProblem) {
