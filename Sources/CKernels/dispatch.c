@@ -9,9 +9,10 @@ static _Atomic(const fs_kernels *) current;
 static bool available(const fs_kernels *kernels) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (kernels == &fs_avx512)
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  if (kernels == &fs_avx512bf16) return avx512 && __builtin_cpu_supports("avx512bf16");
+  if (kernels == &fs_avx512) return avx512;
   if (kernels == &fs_avx2)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
 #endif
@@ -20,7 +21,7 @@ static bool available(const fs_kernels *kernels) {
 
 static const fs_kernels *const all[] = {
 #if defined(__x86_64__)
-  &fs_avx512, &fs_avx2,
+  &fs_avx512bf16, &fs_avx512, &fs_avx2,
 #endif
   &fs_portable,
 };
@@ -74,7 +75,7 @@ int64_t fs_attention_scratch_count(int64_t dimension) {
 }
 
 void fs_attend(const fs_attention *op, int64_t begin, int64_t end, float *scratch) {
-  kernels()->attend(op, begin, end, scratch);
+  (op->bfloat16 ? kernels()->attend_bfloat16 : kernels()->attend)(op, begin, end, scratch);
 }
 
 void fs_exp2(float *output, const float *input, int64_t count) { kernels()->exp2(output, input, count); }

@@ -20,5 +20,6 @@
 
 #pragma clang attribute pop
 
+#define ATTEND_BFLOAT16 ISA(attend_rounded)
 const fs_kernels fs_avx2 = KERNEL_TABLE("avx2");
 #endif

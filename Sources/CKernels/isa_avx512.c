@@ -2,6 +2,8 @@
 #include "kernels.h"
 
 #if defined(__x86_64__)
+#include <immintrin.h>
+
 #pragma clang attribute push( \
   __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c"))), apply_to = function)
 
@@ -21,5 +23,18 @@
 
 #pragma clang attribute pop
 
+#define ATTEND_BFLOAT16 ISA(attend_rounded)
 const fs_kernels fs_avx512 = KERNEL_TABLE("avx512");
+
+// With BF16 too: Cooper Lake, Sapphire Rapids, Zen 4 and later.
+#pragma clang attribute push( \
+  __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma,f16c"))), apply_to = function)
+
+#include "attention_bfloat16_body.h"
+
+#pragma clang attribute pop
+
+#undef ATTEND_BFLOAT16
+#define ATTEND_BFLOAT16 ISA(attend_dot)
+const fs_kernels fs_avx512bf16 = KERNEL_TABLE("avx512bf16");
 #endif

@@ -15,4 +15,5 @@
 #include "norm_body.h"
 #include "attention_body.h"
 
+#define ATTEND_BFLOAT16 ISA(attend_rounded)
 const fs_kernels fs_portable = KERNEL_TABLE("portable");

@@ -14,6 +14,7 @@ typedef struct {
   void (*winograd_patches)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, float *);
   void (*winograd)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, const float *, float *);
   void (*attend)(const fs_attention *, int64_t, int64_t, float *);
+  void (*attend_bfloat16)(const fs_attention *, int64_t, int64_t, float *);
   void (*exp2)(float *, const float *, int64_t);
   void (*activate)(float *, const float *, int64_t, fs_activation);
   void (*geglu)(float *, const float *, int64_t, int64_t);
@@ -63,5 +64,5 @@ static inline int64_t fs_attention_key_stride(int64_t dimension) { return fs_att
 
 extern const fs_kernels fs_portable;
 #if defined(__x86_64__)
-extern const fs_kernels fs_avx2, fs_avx512;
+extern const fs_kernels fs_avx2, fs_avx512, fs_avx512bf16;
 #endif
