@@ -103,7 +103,7 @@ int64_t fs_attention_scratch_count(int64_t dimension) {
 }
 
 void fs_attend(const fs_attention *op, int64_t begin, int64_t end, float *scratch) {
-  kernels()->attend(op, begin, end, scratch);
+  (op->bfloat16 ? kernels()->attend_bfloat16 : kernels()->attend)(op, begin, end, scratch);
 }
 
 void fs_exp2(float *output, const float *input, int64_t count) { kernels()->exp2(output, input, count); }

@@ -37,5 +37,6 @@ INLINE vi INT8(dot)(vi sum, vi x, vi w) {
 
 #define BFLOAT16_ENTRIES WIDENED_BFLOAT16
 #define INT8_ENTRIES INT8_OF_LEVEL
+#define ATTEND_BFLOAT16 ISA(attend_rounded)
 const fs_kernels fs_avx2 = KERNEL_TABLE("avx2");
 #endif

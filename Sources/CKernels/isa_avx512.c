@@ -38,6 +38,7 @@ INLINE vi INT8(dot)(vi sum, vi x, vi w) {
 
 #define BFLOAT16_ENTRIES WIDENED_BFLOAT16
 #define INT8_ENTRIES INT8_OF_LEVEL
+#define ATTEND_BFLOAT16 ISA(attend_rounded)
 const fs_kernels fs_avx512 = KERNEL_TABLE("avx512");
 
 // With VNNI: Cascade Lake, Ice Lake and later.
@@ -60,11 +61,14 @@ const fs_kernels fs_avx512vnni = KERNEL_TABLE("avx512vnni");
   __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma,f16c"))), apply_to = function)
 
 #include "bfloat16_body.h"
+#include "attention_bfloat16_body.h"
 
 #pragma clang attribute pop
 
 #undef BFLOAT16_ENTRIES
 #define BFLOAT16_ENTRIES \
   .convolve_bfloat16 = ISA(convolve_bfloat16_dot), .convert_bfloat16 = ISA(convert_bfloat16)
+#undef ATTEND_BFLOAT16
+#define ATTEND_BFLOAT16 ISA(attend_dot)
 const fs_kernels fs_avx512bf16 = KERNEL_TABLE("avx512bf16");
 #endif

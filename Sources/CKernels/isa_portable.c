@@ -28,4 +28,5 @@ INLINE vi INT8(dot)(vi sum, vi x, vi w) {
 
 #define BFLOAT16_ENTRIES WIDENED_BFLOAT16
 #define INT8_ENTRIES INT8_OF_LEVEL
+#define ATTEND_BFLOAT16 ISA(attend_rounded)
 const fs_kernels fs_portable = KERNEL_TABLE("portable");

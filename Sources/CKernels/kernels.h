@@ -27,6 +27,7 @@ typedef struct {
   void (*winograd_patches)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, float *);
   void (*winograd)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, const float *, float *);
   void (*attend)(const fs_attention *, int64_t, int64_t, float *);
+  void (*attend_bfloat16)(const fs_attention *, int64_t, int64_t, float *);
   void (*exp2)(float *, const float *, int64_t);
   void (*activate)(float *, const float *, int64_t, fs_activation);
   void (*geglu)(float *, const float *, int64_t, int64_t);

@@ -94,6 +94,7 @@ INLINE float ISA(sum)(vf v) {
     .geglu = ISA(geglu), \
     .add = ISA(add), \
     .attend = ISA(attend), \
+    .attend_bfloat16 = ATTEND_BFLOAT16, \
     .combine = ISA(combine), \
     .accumulate = ISA(accumulate), \
     .inner_product = ISA(inner_product), \

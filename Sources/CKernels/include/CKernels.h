@@ -143,6 +143,7 @@ typedef struct {
   int64_t dimension;
   float scale;
   bool causal;              // query q sees keys 0 ... q
+  bool bfloat16;            // the operands of both products are rounded to bfloat16, to nearest even, their sums are not
   float *output;
   int64_t output_stride;
 } fs_attention;
