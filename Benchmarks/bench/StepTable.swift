@@ -75,16 +75,17 @@ struct StepTable {
     let output = DenseTensor<Float>(noise: NoiseField(seed: 1), shape: Self.shape)
     let answers = [output]
     var allocations: Int64 = 0
+    let all = plan.evaluationCount
+    let half = all / 2
     func run() async throws {
       var evaluations = 0
-      let half = plan.evaluationCount / 2
       var start: Int64 = 0
       _ = try await plan.run(
         fields: [NoiseField(seed: 0)], shape: Self.shape, start: .states([output])
       ) { (_: [DenoiserRequest<DenseTensor<Float>>]) in
         evaluations += 1
         if evaluations == half { start = bench_allocation_count() }
-        if evaluations == plan.evaluationCount { allocations = bench_allocation_count() - start }
+        if evaluations == all { allocations = bench_allocation_count() - start }
         return answers
       }
     }
@@ -92,19 +93,19 @@ struct StepTable {
     let tensors = plan.operations.reduce(0) { count, operation in
       switch operation {
       case .combine(let combination): count + combination.terms.count + 1
-      // The difference is written and read for its norm; the image's error is read with it and written.
-      case .estimate(let estimate): count + estimate.terms.count + 2 + 3
+      // The image's error is read and written.
+      case .estimate(let estimate): count + estimate.terms.count + 2
       case .evaluate: count
       }
     }
     let copy = await copyMicroseconds()
     let perStep = Double(tensors) / Double(plan.stepCount)
     let micros = 1000 * milliseconds / Double(plan.stepCount)
-    let measured = Double(plan.evaluationCount - plan.evaluationCount / 2)
+    let measured = Double(all - half)
     return Result(
       solver: plan.solver, steps: plan.stepCount, microsecondsPerStep: micros, copyMicroseconds: perStep * copy,
       ratio: micros / (perStep * copy), tensorsPerStep: perStep,
-      allocationsPerStep: Double(allocations) / measured * Double(plan.evaluationCount) / Double(plan.stepCount))
+      allocationsPerStep: Double(allocations) / measured * Double(all) / Double(plan.stepCount))
   }
 
   /// One memcpy of one tensor, among several so that they come from the same cache as a step's.

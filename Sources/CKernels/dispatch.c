@@ -55,44 +55,45 @@ bool fs_isa_select(const char *name) {
 }
 
 void fs_convolve(const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
-  kernels()->convolve(op, row_begin, row_end, panel_begin, panel_end);
+  kernels()->convolve[op->format](op, row_begin, row_end, panel_begin, panel_end);
 }
 
-int64_t fs_format_pixel_bytes(fs_format format, int64_t channels) {
+int64_t fs_pixel_bytes(fs_format format, int64_t channels) {
   switch (format) {
-  case FS_BFLOAT16: return kernels()->convert_bfloat16 ? fs_bfloat16_stride(channels) : 0;
-  case FS_INT8: return (int64_t)sizeof(fs_int8_pixel) + fs_int8_padded(channels);
-  default: return 0;
+    case FS_BFLOAT16: return kernels()->convert[FS_BFLOAT16] ? fs_bfloat16_stride(channels) : 0;
+    case FS_INT8: return (int64_t)sizeof(fs_int8_pixel) + fs_int8_padded(channels);
+    default: return 0;
   }
 }
 
-void fs_format_convert(
+void fs_convert_pixels(
   fs_format format, void *pixels, const float *input, int64_t input_stride, int64_t count, int64_t channels) {
-  fs_convert_function *convert = format == FS_INT8 ? kernels()->convert_int8 : kernels()->convert_bfloat16;
-  convert(pixels, input, input_stride, count, channels);
+  kernels()->convert[format](pixels, input, input_stride, count, channels);
 }
 
-void fs_format_convolve(
-  const fs_convolution *op, fs_format format, const void *weights, const void *pixels, int64_t row_begin,
-  int64_t row_end, int64_t panel_begin, int64_t panel_end) {
-  const fs_kernels *k = kernels();
-  fs_convolve_function *convolve = NULL;
-  switch (format) {
-  case FS_FLOAT32: {
-    fs_convolution floats = *op;
-    floats.weights = weights;
-    return k->convolve(&floats, row_begin, row_end, panel_begin, panel_end);
-  }
-  case FS_FLOAT16: convolve = k->convolve_float16; break;
-  case FS_BFLOAT16: convolve = k->convolve_bfloat16; break;
-  case FS_INT8: convolve = k->convolve_int8; break;
-  }
-  convolve(op, weights, pixels, row_begin, row_end, panel_begin, panel_end);
+void fs_winograd_patches(
+  const fs_convolution *op, int64_t begin, int64_t end, int64_t first, int64_t last, float *patches) {
+  kernels()->winograd_patches(op, begin, end, first, last, patches);
 }
 
-void fs_winograd(const fs_convolution *op, int64_t begin, int64_t end, float *scratch) {
-  kernels()->winograd(op, begin, end, scratch);
+void fs_winograd(
+  const fs_convolution *op, int64_t begin, int64_t end, int64_t panel_begin, int64_t panel_end, const float *patches,
+  float *scratch) {
+  kernels()->winograd(op, begin, end, panel_begin, panel_end, patches, scratch);
 }
+
+int64_t fs_attention_scratch_count(int64_t dimension) {
+  enum { WIDEST_TILE = 64 };
+  int64_t padded = fs_attention_padded(dimension), queries = FS_ATTENTION_QUERIES;
+  return 2 * queries * (padded + 1) +
+         fs_attention_key_block(dimension) * (WIDEST_TILE + padded + fs_attention_key_stride(dimension));
+}
+
+void fs_attend(const fs_attention *op, int64_t begin, int64_t end, float *scratch) {
+  kernels()->attend(op, begin, end, scratch);
+}
+
+void fs_exp2(float *output, const float *input, int64_t count) { kernels()->exp2(output, input, count); }
 
 void fs_activate(float *output, const float *input, int64_t count, fs_activation activation) {
   kernels()->activate(output, input, count, activation);
@@ -110,6 +111,11 @@ void fs_combine(
   float *output, const double *coefficients, const float *const *inputs, int64_t terms, const fs_noise *noises,
   int64_t noise_count, int64_t count) {
   kernels()->combine(output, coefficients, inputs, terms, noises, noise_count, count);
+}
+
+double fs_accumulate(
+  float *sum, double carry, const double *coefficients, const float *const *inputs, int64_t terms, int64_t count) {
+  return kernels()->accumulate(sum, carry, coefficients, inputs, terms, count);
 }
 
 double fs_inner_product(const float *left, const float *right, int64_t count) {
@@ -141,8 +147,4 @@ void fs_layer_norm(
   float *output, const float *input, const float *gain, const float *shift, int64_t rows, int64_t channels,
   float epsilon) {
   kernels()->layer_norm(output, input, gain, shift, rows, channels, epsilon);
-}
-
-void fs_softmax(float *rows, int64_t count, int64_t columns, int64_t stride, float scale) {
-  kernels()->softmax(rows, count, columns, stride, scale);
 }

@@ -9,6 +9,8 @@
 #define ISA(name) avx2_##name
 #define LANES 8
 #define TILE_ROWS 6
+#define SCORE_TILE 2
+#define SCORE_VECTORS 4
 
 #include "vector_body.h"
 #include "rows_body.h"
@@ -19,6 +21,7 @@
 #include "quantize_body.h"
 #include "state_body.h"
 #include "norm_body.h"
+#include "attention_body.h"
 
 #define INT8(name) avx2_int8_##name
 // Even and odd channels, widened to 16 bits: sums of two products do not overflow.
@@ -32,7 +35,6 @@ INLINE vi INT8(dot)(vi sum, vi x, vi w) {
 
 #pragma clang attribute pop
 
-#define BFLOAT16_ENTRIES WIDENED_BFLOAT16
-#define INT8_ENTRIES INT8_OF_LEVEL
+#define CONVOLVE_BFLOAT16 CONVOLVE_WIDENED_BFLOAT16
 const fs_kernels fs_avx2 = KERNEL_TABLE("avx2");
 #endif

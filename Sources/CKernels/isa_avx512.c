@@ -10,6 +10,8 @@
 #define ISA(name) avx512_##name
 #define LANES 16
 #define TILE_ROWS 12
+#define SCORE_TILE 8
+#define SCORE_VECTORS 2
 
 #include "vector_body.h"
 #include "rows_body.h"
@@ -20,6 +22,7 @@
 #include "quantize_body.h"
 #include "state_body.h"
 #include "norm_body.h"
+#include "attention_body.h"
 
 #define INT8(name) avx512_int8_##name
 // Even and odd channels, widened to 16 bits: sums of two products do not overflow.
@@ -33,8 +36,7 @@ INLINE vi INT8(dot)(vi sum, vi x, vi w) {
 
 #pragma clang attribute pop
 
-#define BFLOAT16_ENTRIES WIDENED_BFLOAT16
-#define INT8_ENTRIES INT8_OF_LEVEL
+#define CONVOLVE_BFLOAT16 CONVOLVE_WIDENED_BFLOAT16
 const fs_kernels fs_avx512 = KERNEL_TABLE("avx512");
 
 // With VNNI: Cascade Lake, Ice Lake and later.
@@ -60,8 +62,8 @@ const fs_kernels fs_avx512vnni = KERNEL_TABLE("avx512vnni");
 
 #pragma clang attribute pop
 
-#undef BFLOAT16_ENTRIES
-#define BFLOAT16_ENTRIES \
-  .convolve_bfloat16 = ISA(convolve_bfloat16_dot), .convert_bfloat16 = ISA(convert_bfloat16)
+#undef CONVOLVE_BFLOAT16
+#define CONVOLVE_BFLOAT16 \
+  .convolve[FS_BFLOAT16] = ISA(convolve_bfloat16_dot), .convert[FS_BFLOAT16] = ISA(convert_bfloat16)
 const fs_kernels fs_avx512bf16 = KERNEL_TABLE("avx512bf16");
 #endif

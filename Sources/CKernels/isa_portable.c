@@ -4,6 +4,8 @@
 #define ISA(name) portable_##name
 #define LANES 4
 #define TILE_ROWS 4
+#define SCORE_TILE 4
+#define SCORE_VECTORS 2
 
 #include "vector_body.h"
 #include "rows_body.h"
@@ -14,6 +16,7 @@
 #include "quantize_body.h"
 #include "state_body.h"
 #include "norm_body.h"
+#include "attention_body.h"
 
 #define INT8(name) portable_int8_##name
 // The weights of a four, times the channels of one.
@@ -23,6 +26,5 @@ INLINE vi INT8(dot)(vi sum, vi x, vi w) {
 }
 #include "int8_body.h"
 
-#define BFLOAT16_ENTRIES WIDENED_BFLOAT16
-#define INT8_ENTRIES INT8_OF_LEVEL
+#define CONVOLVE_BFLOAT16 CONVOLVE_WIDENED_BFLOAT16
 const fs_kernels fs_portable = KERNEL_TABLE("portable");

@@ -1,6 +1,7 @@
 // The kernels of one instruction set, and the vector types that their shared source is written in.
 #pragma once
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
@@ -14,21 +15,19 @@ typedef struct {
   const void *zeros;
 } fs_pixels;
 
-typedef void fs_convolve_function(
-  const fs_convolution *, const void *weights, const void *pixels, int64_t, int64_t, int64_t, int64_t);
-typedef void fs_convert_function(void *, const float *, int64_t, int64_t, int64_t);
-
 typedef struct {
   const char *name;
-  void (*convolve)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t);
-  fs_convolve_function *convolve_float16, *convolve_bfloat16, *convolve_int8;
-  fs_convert_function *convert_bfloat16;  // NULL where floats are read
-  fs_convert_function *convert_int8;
-  void (*winograd)(const fs_convolution *, int64_t, int64_t, float *);
+  void (*convolve[FS_INT8 + 1])(const fs_convolution *, int64_t, int64_t, int64_t, int64_t);
+  void (*convert[FS_INT8 + 1])(void *, const float *, int64_t, int64_t, int64_t);  // NULL where floats are read
+  void (*winograd_patches)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, float *);
+  void (*winograd)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, const float *, float *);
+  void (*attend)(const fs_attention *, int64_t, int64_t, float *);
+  void (*exp2)(float *, const float *, int64_t);
   void (*activate)(float *, const float *, int64_t, fs_activation);
   void (*geglu)(float *, const float *, int64_t, int64_t);
   void (*add)(float *, const float *, const float *, int64_t, float);
   void (*combine)(float *, const double *, const float *const *, int64_t, const fs_noise *, int64_t, int64_t);
+  double (*accumulate)(float *, double, const double *, const float *const *, int64_t, int64_t);
   double (*inner_product)(const float *, const float *, int64_t);
   double (*total_sum)(const float *, int64_t);
   void (*clamp)(float *, int64_t, float, float);
@@ -37,21 +36,52 @@ typedef struct {
   void (*channel_sums)(double *, double *, const float *, int64_t, int64_t);
   void (*scale_shift)(float *, const float *, const float *, const float *, int64_t, int64_t, bool);
   void (*layer_norm)(float *, const float *, const float *, const float *, int64_t, int64_t, float);
-  void (*softmax)(float *, int64_t, int64_t, int64_t, float);
 } fs_kernels;
 
-// Floats between the 36 planes of transformed tiles: not a multiple of 4096 bytes, which would share one cache set.
-static inline int64_t fs_plane_stride(int64_t tiles, int64_t columns) { return tiles * columns + 16; }
+// How Winograd's convolution lays out what it keeps. Tiles are taken in groups, channels in blocks. Patches are
+// [block][6][group][6][line of channels][tile of the group][FS_LINE], products
+// [6][group][6][tile of the group][FS_PANEL].
+typedef struct {
+  int64_t groups, rows;   // rows: the tiles of every group but the last
+  int64_t depth, blocks;  // depth: the channels of every block but the last
+  int64_t plane, product_plane, weight_plane, column_plane;
+} fs_winograd_layout;
+
+// Floats of a cache line; the most tiles of a group and channels of a block.
+enum { FS_LINE = 16, FS_GROUP = 12, FS_DEPTH = 32 };
+
+// Planes are an odd number of cache lines long: were they a multiple of 4096 bytes, they would share one cache set.
+static inline int64_t fs_odd_lines(int64_t lines) { return (lines | 1) * FS_LINE; }
+
+static inline fs_winograd_layout fs_winograd_layout_of(const fs_convolution *op, int64_t tiles) {
+  int64_t groups = (tiles + FS_GROUP - 1) / FS_GROUP, rows = (tiles + groups - 1) / groups;
+  int64_t lines = (op->channels + FS_LINE - 1) / FS_LINE;
+  int64_t depth = lines < FS_DEPTH / FS_LINE ? lines * FS_LINE : FS_DEPTH;
+  return (fs_winograd_layout){
+    .groups = groups, .rows = rows, .depth = depth, .blocks = (op->channels + depth - 1) / depth,
+    .plane = fs_odd_lines(depth / FS_LINE * rows), .product_plane = fs_odd_lines(FS_PANEL / FS_LINE * rows),
+    .weight_plane = fs_odd_lines(FS_PANEL / FS_LINE * depth),
+    .column_plane = fs_odd_lines(3 * FS_PANEL / FS_LINE * depth),
+  };
+}
+
+// Attention's keys per block, and what is copied of each: rows that do not lie a multiple of 256 bytes apart, so as to
+// spread over the sets of the cache.
+static inline int64_t fs_attention_key_block(int64_t dimension) { return dimension <= 64 ? 128 : 64; }
+static inline int64_t fs_attention_padded(int64_t dimension) { return (dimension + 7) / 8 * 8; }
+static inline int64_t fs_attention_key_stride(int64_t dimension) { return fs_attention_padded(dimension) + 8; }
 
 // Outputs rounded up to what packed panels hold.
-static inline int64_t fs_padded_outputs(int64_t outputs) { return fs_packed_count(outputs, 1); }
+static inline int64_t fs_padded_outputs(int64_t outputs) {
+  int64_t half = FS_PANEL / 2;
+  return (outputs + half - 1) / half * half;
+}
 
-// Bytes of the channels of bfloat16, padded to pairs.
-static inline int64_t fs_bfloat16_bytes(int64_t channels) { return (channels + 1) / 2 * 4; }
-
+// Channels of bfloat16 are padded to pairs.
+static inline int64_t fs_bfloat16_padded(int64_t channels) { return (channels + 1) / 2 * 2; }
 // Bytes from one pixel of bfloat16 to the next: not a multiple of 2048, which would have few cache sets share all rows.
 static inline int64_t fs_bfloat16_stride(int64_t channels) {
-  int64_t bytes = fs_bfloat16_bytes(channels);
+  int64_t bytes = 2 * fs_bfloat16_padded(channels);
   return bytes % 2048 == 0 ? bytes + 64 : bytes;
 }
 

@@ -1,4 +1,4 @@
-// Group and layer norm, and softmax.
+// Group and layer norm.
 
 static void ISA(channel_sums)(double *sums, double *squares, const float *input, int64_t rows, int64_t channels) {
   for (int64_t row = 0; row < rows; row++, input += channels)
@@ -50,27 +50,5 @@ static void ISA(layer_norm)(
       ISA(store)(output + i, (ISA(load)(input + i) - mean) * scale * ISA(load)(gain + i) + ISA(load)(shift + i));,
       vf x = (ISA(load_part)(input + i, rest) - mean) * scale;
       ISA(store_part)(output + i, x * ISA(load_part)(gain + i, rest) + ISA(load_part)(shift + i, rest), rest);)
-  }
-}
-
-static void ISA(softmax)(float *rows, int64_t count, int64_t columns, int64_t stride, float scale) {
-  for (int64_t row = 0; row < count; row++, rows += stride) {
-    vf highest = ISA(splat)(-INFINITY);
-    int64_t c = 0;
-    for (; c + LANES <= columns; c += LANES) highest = ISA(max)(highest, ISA(load)(rows + c));
-    float largest = -INFINITY;
-    for (int lane = 0; lane < LANES; lane++) largest = highest[lane] > largest ? highest[lane] : largest;
-    for (; c < columns; c++) largest = rows[c] > largest ? rows[c] : largest;
-    vf total = {0};
-    {
-      EACH_VECTOR(
-        columns, vf e = ISA(exp)((ISA(load)(rows + i) - largest) * scale); total += e; ISA(store)(rows + i, e);,
-        vf e = ISA(exp)((ISA(load_part)(rows + i, rest) - largest) * scale); ISA(store_part)(rows + i, e, rest);
-        total += ISA(load_part)(rows + i, rest);)
-    }
-    float inverse = 1.0f / ISA(sum)(total);
-    EACH_VECTOR(
-      columns, ISA(store)(rows + i, ISA(load)(rows + i) * inverse);,
-      ISA(store_part)(rows + i, ISA(load_part)(rows + i, rest) * inverse, rest);)
   }
 }

@@ -188,6 +188,50 @@ INLINE double ISA(total)(vd a, vd b, vd c, vd d) {
   return sum;
 }
 
+// The squares of CHUNK differences are summed by ROW lanes, and these by one another, in the same order everywhere.
+#define ROW 32
+
+INLINE double ISA(accumulate_terms)(
+  float *sum, float carry, const double *coefficients, const float *const *inputs, int64_t terms, int64_t count) {
+#pragma clang fp contract(off)
+  enum { VECTORS_PER_ROW = ROW / LANES };
+  double total = 0;
+  for (int64_t start = 0; start < count; start += CHUNK) {
+    int64_t end = count - start < CHUNK ? count : start + CHUNK;
+    vf squares[VECTORS_PER_ROW] = {{0}};
+    int64_t i = start;
+    for (; i + ROW <= end; i += ROW)
+      _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS_PER_ROW; v++) {
+        int64_t at = i + v * LANES;
+        vf difference = {0};
+        for (int64_t term = 0; term < terms; term++)
+          difference += ISA(splat)((float)coefficients[term]) * ISA(load)(inputs[term] + at);
+        squares[v] += difference * difference;
+        ISA(store)(sum + at, ISA(splat)(carry) * ISA(load)(sum + at) + difference);
+      }
+    float lanes[ROW];
+    memcpy(lanes, squares, sizeof lanes);
+    for (int lane = 0; lane < ROW; lane++) total += (double)lanes[lane];
+    for (; i < end; i++) {
+      float difference = 0;
+      for (int64_t term = 0; term < terms; term++) difference += (float)coefficients[term] * inputs[term][i];
+      total += (double)(difference * difference);
+      sum[i] = carry * sum[i] + difference;
+    }
+  }
+  return total;
+}
+
+static double ISA(accumulate)(
+  float *sum, double carry, const double *coefficients, const float *const *inputs, int64_t terms, int64_t count) {
+  switch (terms) {
+    case 2: return ISA(accumulate_terms)(sum, (float)carry, coefficients, inputs, 2, count);
+    case 3: return ISA(accumulate_terms)(sum, (float)carry, coefficients, inputs, 3, count);
+    case 4: return ISA(accumulate_terms)(sum, (float)carry, coefficients, inputs, 4, count);
+    default: return ISA(accumulate_terms)(sum, (float)carry, coefficients, inputs, terms, count);
+  }
+}
+
 static double ISA(inner_product)(const float *left, const float *right, int64_t count) {
   vd a = {0}, b = {0}, c = {0}, d = {0};
   int64_t i = 0;
@@ -224,4 +268,5 @@ static void ISA(clamp)(float *values, int64_t count, float low, float high) {
 }
 
 #undef CHUNK
+#undef ROW
 #undef BLOCKS

@@ -78,15 +78,31 @@ INLINE float ISA(sum)(vf v) {
   return lanes[0];
 }
 
-#define WIDENED_BFLOAT16 .convolve_bfloat16 = ISA(convolve_bfloat16), .convert_bfloat16 = NULL
-#define INT8_OF_LEVEL .convolve_int8 = INT8(convolve), .convert_int8 = ISA(convert_int8)
+#define CONVOLVE_WIDENED_BFLOAT16 .convolve[FS_BFLOAT16] = ISA(convolve_bfloat16)
 
-#define KERNEL_TABLE(label)                                                                                      \
-  {                                                                                                              \
-    .name = label, .convolve = ISA(convolve), .convolve_float16 = ISA(convolve_float16), BFLOAT16_ENTRIES,       \
-    INT8_ENTRIES, .winograd = ISA(winograd), .activate = ISA(activate), .geglu = ISA(geglu), .add = ISA(add),    \
-    .combine = ISA(combine), .inner_product = ISA(inner_product), .total_sum = ISA(total_sum),                   \
-    .clamp = ISA(clamp), .half_to_float = ISA(half_to_float), .float_to_half = ISA(float_to_half),               \
-    .channel_sums = ISA(channel_sums), .scale_shift = ISA(scale_shift), .layer_norm = ISA(layer_norm),           \
-    .softmax = ISA(softmax),                                                                                     \
+#define KERNEL_TABLE(label) \
+  { \
+    .name = label, \
+    .convolve[FS_FLOAT32] = ISA(convolve), \
+    .convolve[FS_FLOAT16] = ISA(convolve_float16), \
+    CONVOLVE_BFLOAT16, \
+    .convolve[FS_INT8] = INT8(convolve), \
+    .convert[FS_INT8] = ISA(convert_int8), \
+    .winograd_patches = ISA(winograd_patches), \
+    .winograd = ISA(winograd), \
+    .activate = ISA(activate), \
+    .geglu = ISA(geglu), \
+    .add = ISA(add), \
+    .attend = ISA(attend), \
+    .combine = ISA(combine), \
+    .accumulate = ISA(accumulate), \
+    .inner_product = ISA(inner_product), \
+    .total_sum = ISA(total_sum), \
+    .clamp = ISA(clamp), \
+    .half_to_float = ISA(half_to_float), \
+    .float_to_half = ISA(float_to_half), \
+    .channel_sums = ISA(channel_sums), \
+    .scale_shift = ISA(scale_shift), \
+    .layer_norm = ISA(layer_norm), \
+    .exp2 = ISA(exp2_all), \
   }

@@ -1,5 +1,4 @@
 import CKernels
-import COpenBLAS
 import Tensors
 
 /// Which keys a query may see.
@@ -41,8 +40,8 @@ public struct KeyValues: Sendable {
 extension DenseTensor where Scalar == Float {
   /// Scaled dot-product attention: softmax(Q Kᵀ / √dimension) V per image and head.
   ///
-  /// Vaswani et al. 2017, arXiv:1706.03762, eq. 1. Queries are taken in blocks, so that the scores stay in the cache
-  /// and memory does not grow with the square of the length.
+  /// Vaswani et al. 2017, arXiv:1706.03762, eq. 1, in one pass over the keys (Dao et al. 2022, arXiv:2205.14135): no row
+  /// of scores is ever whole, and memory does not grow with the length.
   ///
   /// - Parameters:
   ///   - queries: `[batch, length, columns]`, of which the first `width` columns are the queries.
@@ -57,45 +56,28 @@ extension DenseTensor where Scalar == Float {
     precondition(keyValues.count == batch && width <= columns && width % heads == 0)
     precondition(keyValues.allSatisfy { max($0.keyColumn, $0.valueColumn) + width <= $0.stride })
     let dimension = width / heads
-    let scale = 1 / Float(dimension).squareRoot()
     let result = DenseTensor(uninitialized: [batch, length, width])
-    let blockLength = min(length, 64)
+    let blockLength = Int(FS_ATTENTION_QUERIES)
     let blocks = (length + blockLength - 1) / blockLength
+    let scratchBytes = Int(fs_attention_scratch_count(Int64(dimension))) * MemoryLayout<Float>.stride
     let (query, output) = (queries.storage.elements.baseAddress!, result.storage.elements.baseAddress!)
     withExtendedLifetime((queries, keyValues, result)) {
       ThreadPool.forEach(batch * heads * blocks) { task in
         let (image, head, block) = (task / blocks / heads, task / blocks % heads, task % blocks)
         let source = keyValues[image]
-        let start = block * blockLength
-        let rows = min(blockLength, length - start)
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: rows * source.length) { scores in
-          let scores = scores.baseAddress!
-          cblas_sgemm(
-            CblasRowMajor, CblasNoTrans, CblasTrans, Int32(rows), Int32(source.length), Int32(dimension), 1,
-            query + (image * length + start) * columns + head * dimension, Int32(columns),
-            source.key + head * dimension, Int32(source.stride), 0, scores, Int32(source.length))
-          softmax(scores, rows: rows, firstQuery: start, length: source.length, scale: scale, mask: mask)
-          cblas_sgemm(
-            CblasRowMajor, CblasNoTrans, CblasNoTrans, Int32(rows), Int32(dimension), Int32(source.length), 1,
-            scores, Int32(source.length), source.value + head * dimension, Int32(source.stride), 0,
-            output + (image * length + start) * width + head * dimension, Int32(width))
+        var operation = fs_attention(
+          query: query + image * length * columns + head * dimension, query_stride: Int64(columns),
+          key: source.key + head * dimension, value: source.value + head * dimension,
+          key_stride: Int64(source.stride), keys: Int64(source.length), dimension: Int64(dimension),
+          scale: 1 / Float(dimension).squareRoot(), causal: mask == .causal,
+          output: output + image * length * width + head * dimension, output_stride: Int64(width))
+        withUnsafeTemporaryAllocation(byteCount: scratchBytes, alignment: 64) { scratch in
+          fs_attend(
+            &operation, Int64(block * blockLength), Int64(min((block + 1) * blockLength, length)),
+            scratch.baseAddress!.assumingMemoryBound(to: Float.self))
         }
       }
     }
     return result
-  }
-
-  private static func softmax(
-    _ scores: UnsafeMutablePointer<Float>, rows: Int, firstQuery: Int, length: Int, scale: Float, mask: AttentionMask
-  ) {
-    guard mask == .causal else {
-      fs_softmax(scores, Int64(rows), Int64(length), Int64(length), scale)
-      return
-    }
-    for row in 0..<rows {
-      let visible = min(firstQuery + row + 1, length)
-      fs_softmax(scores + row * length, 1, Int64(visible), Int64(length), scale)
-      (scores + row * length + visible).update(repeating: 0, count: length - visible)
-    }
   }
 }

@@ -10,8 +10,6 @@ public struct PackedWeights: Sendable {
   public let format: WeightFormat
   /// The bytes of the format.
   let packed: DenseStorage<Float>
-  /// The same, transformed for Winograd's convolution, where they are floats, that pays and its fourfold size is small.
-  let transformed: DenseStorage<Float>?
   let bias: DenseStorage<Float>?
 
   /// - Parameters:
@@ -32,22 +30,14 @@ public struct PackedWeights: Sendable {
     self.kernel = kernel
     self.format = format
     let kernelFormat = format.kernelFormat
-    let bytes = Int(fs_format_packed_bytes(kernelFormat, Int64(outputs), Int64(channels), Int64(taps)))
+    let bytes = Int(fs_packed_bytes(kernelFormat, Int64(outputs), Int64(channels), Int64(taps)))
     packed = DenseStorage(count: bytes / MemoryLayout<Float>.stride)
     let target = packed.elements.baseAddress
     weights.withUnsafeBufferPointer { weights in
       nonisolated(unsafe) let source = weights.baseAddress
       ThreadPool.forEach((outputs + FS_PANEL - 1) / FS_PANEL) { panel in
-        fs_format_pack(kernelFormat, target, source, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
+        fs_pack_weights(kernelFormat, target, source, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
       }
-    }
-    // Below 16 channels the transforms cost more than they save; above 128 x 128 the weights leave the cache.
-    if format == .float32, kernel == (3, 3), min(outputs, channels) >= 16, outputs * channels <= 128 * 256 {
-      let storage = DenseStorage<Float>(count: Int(fs_winograd_weight_count(Int64(outputs), Int64(channels))))
-      fs_winograd_transform_weights(storage.elements.baseAddress, weights, Int64(outputs), Int64(channels))
-      transformed = storage
-    } else {
-      transformed = nil
     }
     self.bias = bias.map { values in
       let storage = DenseStorage<Float>(count: outputs)
@@ -125,7 +115,8 @@ extension DenseTensor where Scalar == Float {
     operation.stride = Int64(geometry.stride)
     (operation.pad_top, operation.pad_left) = (Int64(padding.top), Int64(padding.left))
     operation.zeros = UnsafePointer(zeros.elements.baseAddress)
-    operation.weights = UnsafePointer(weights.packed.elements.baseAddress)
+    operation.weights = UnsafeRawPointer(weights.packed.elements.baseAddress)
+    operation.format = weights.format.kernelFormat
     operation.outputs = Int64(weights.outputs)
     operation.bias = UnsafePointer(weights.bias?.elements.baseAddress)
     operation.image_bias = UnsafePointer(imageBias?.storage.elements.baseAddress)
@@ -133,13 +124,11 @@ extension DenseTensor where Scalar == Float {
     operation.scale = scale
     operation.output = result.storage.elements.baseAddress
     withExtendedLifetime((self, weights, zeros, imageBias, residual, result)) {
-      // The choice depends on one image alone, so that an image never depends on its batch.
-      if let transformed = weights.transformed, geometry.stride == 1, outHeight >= 8, outWidth >= 8 {
-        operation.weights = UnsafePointer(transformed.elements.baseAddress)
-        Self.runWinograd(operation, images: shape[0])
+      if Winograd.pays(for: operation) {
+        Winograd.run(operation, images: shape[0], panels: weights.panelCount)
       } else {
-        weights.format.withPixels(of: operation, count: shape[0] * shape[1] * shape[2]) { pixels in
-          Self.run(operation, weights, pixels, rows: shape[0] * outHeight * outWidth)
+        WeightFormat.withPixels(of: operation, count: shape[0] * shape[1] * shape[2]) {
+          Self.run($0, rows: shape[0] * outHeight * outWidth, panels: weights.panelCount)
         }
       }
     }
@@ -158,19 +147,13 @@ extension DenseTensor where Scalar == Float {
       .reshaped(Shape(outer + [weights.outputs]))
   }
 
-  /// Splits the work by rows and by panels so that every thread gets some and memory is read least: each piece reads its
-  /// pixels and its weights.
-  private static func run(
-    _ operation: fs_convolution, _ weights: PackedWeights, _ pixels: UnsafeRawPointer?, rows: Int
-  ) {
-    let panels = weights.panelCount
-    // Pointers that outlive the calls, which only read through them.
-    nonisolated(unsafe) let (operation, pixels) = (operation, pixels)
+  /// Splits the work by rows and by panels so that every thread gets some and memory is read least: each piece reads
+  /// its pixels and its weights.
+  private static func run(_ operation: fs_convolution, rows: Int, panels: Int) {
     let compute = { (rows: Range<Int>, panels: Range<Int>) in
       withUnsafePointer(to: operation) {
-        fs_format_convolve(
-          $0, weights.format.kernelFormat, weights.packed.elements.baseAddress, pixels, Int64(rows.lowerBound),
-          Int64(rows.upperBound), Int64(panels.lowerBound), Int64(panels.upperBound))
+        fs_convolve(
+          $0, Int64(rows.lowerBound), Int64(rows.upperBound), Int64(panels.lowerBound), Int64(panels.upperBound))
       }
     }
     let inputs = Int(operation.channels * operation.kernel_height * operation.kernel_width)
@@ -198,29 +181,6 @@ extension DenseTensor where Scalar == Float {
     ThreadPool.forEach(count) { task in
       let (row, panel) = (task % rowPieces * rowSize, task / rowPieces * panelSize)
       compute(row..<min(row + rowSize, rows), panel..<min(panel + panelSize, panels))
-    }
-  }
-}
-
-extension DenseTensor where Scalar == Float {
-  /// Splits the work by tiles, as many at a time as keep their scratch in the second-level cache.
-  private static func runWinograd(_ operation: fs_convolution, images: Int) {
-    withUnsafePointer(to: operation) { pointer in
-      nonisolated(unsafe) let pointer = pointer
-      let tiles = images * Int(fs_winograd_tiles(pointer))
-      let cacheFloats = 128 * 1024
-      let fitting = max(12, cacheFloats / Int(fs_winograd_scratch_count(pointer, 1)) / 12 * 12)
-      let share = (tiles + 2 * ThreadPool.threadCount - 1) / (2 * ThreadPool.threadCount)
-      let size = min(fitting, max(share, 4))
-      ThreadPool.forEach((tiles + size - 1) / size) { task in
-        let range = task * size..<min((task + 1) * size, tiles)
-        let count = Int(fs_winograd_scratch_count(pointer, Int64(range.count)))
-        withUnsafeTemporaryAllocation(byteCount: count * MemoryLayout<Float>.stride, alignment: 64) { scratch in
-          fs_winograd(
-            pointer, Int64(range.lowerBound), Int64(range.upperBound),
-            scratch.assumingMemoryBound(to: Float.self).baseAddress)
-        }
-      }
     }
   }
 }

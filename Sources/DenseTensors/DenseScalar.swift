@@ -8,6 +8,12 @@ public protocol DenseScalar: BinaryFloatingPoint, Sendable {
     _ coefficients: UnsafeBufferPointer<Double>, _ inputs: UnsafeBufferPointer<UnsafePointer<Self>?>,
     noises: [NoiseTerm], into output: UnsafeMutableBufferPointer<Self>)
 
+  /// sum := carry × sum + Σ cᵢ xᵢ; returns the sum of the squares of Σ cᵢ xᵢ.
+  static func accumulate(
+    _ coefficients: UnsafeBufferPointer<Double>, _ inputs: UnsafeBufferPointer<UnsafePointer<Self>?>, carry: Double,
+    into sum: UnsafeMutableBufferPointer<Self>
+  ) -> Double
+
   /// Σ xᵢ yᵢ in double precision.
   static func innerProduct(_ left: UnsafeBufferPointer<Self>, _ right: UnsafeBufferPointer<Self>) -> Double
 
@@ -36,6 +42,22 @@ extension DenseScalar {
       }
       for index in output.indices { output[index] = Self(sums[index]) }
     }
+  }
+
+  public static func accumulate(
+    _ coefficients: UnsafeBufferPointer<Double>, _ inputs: UnsafeBufferPointer<UnsafePointer<Self>?>, carry: Double,
+    into sum: UnsafeMutableBufferPointer<Self>
+  ) -> Double {
+    var squares = 0.0
+    for index in sum.indices {
+      var difference = 0.0
+      for (coefficient, input) in zip(coefficients, inputs) {
+        difference += coefficient * Double(input![index])
+      }
+      squares += difference * difference
+      sum[index] = Self(carry * Double(sum[index]) + difference)
+    }
+    return squares
   }
 
   public static func innerProduct(_ left: UnsafeBufferPointer<Self>, _ right: UnsafeBufferPointer<Self>) -> Double {
@@ -73,6 +95,14 @@ extension Float: DenseScalar {
         output.baseAddress, coefficients.baseAddress, inputs.baseAddress, Int64(inputs.count), fields.baseAddress,
         Int64(noises.count), Int64(output.count))
     }
+  }
+
+  public static func accumulate(
+    _ coefficients: UnsafeBufferPointer<Double>, _ inputs: UnsafeBufferPointer<UnsafePointer<Float>?>, carry: Double,
+    into sum: UnsafeMutableBufferPointer<Float>
+  ) -> Double {
+    fs_accumulate(
+      sum.baseAddress, carry, coefficients.baseAddress, inputs.baseAddress, Int64(inputs.count), Int64(sum.count))
   }
 
   public static func innerProduct(

@@ -90,36 +90,58 @@ extension DenseTensor: Equatable {
   }
 }
 
+// Samplers call these through the protocol, from code that knows no scalar: unspecialised, they would take longer than
+// the passes over memory.
 extension DenseTensor: Tensor {
+  @_specialize(where Scalar == Float)
   public init(zeros shape: Shape) {
-    self.init(repeating: 0, shape: shape)
+    self.init(uninitialized: shape)
+    // The bits of zero are zeros in every scalar; one by one, in unspecialised code, they would take longer than a step.
+    UnsafeMutableRawBufferPointer(storage.elements).initializeMemory(as: UInt8.self, repeating: 0)
   }
 
+  @_specialize(where Scalar == Float)
   public mutating func assign(_ combination: LinearCombination<DenseTensor>) {
-    let terms = combination.terms
-    for term in terms {
-      precondition(term.operand.shape.count == shape.count && term.operand.shape == shape, "shapes differ")
-    }
     makeUnique(keepingElements: false)
-    withUnsafeTemporaryAllocation(of: Double.self, capacity: terms.count) { coefficients in
+    withUnpackedTerms(of: combination) { coefficients, inputs in
+      Scalar.combine(coefficients, inputs, noises: combination.noises, into: storage.elements)
+    }
+  }
+
+  @_specialize(where Scalar == Float)
+  public mutating func accumulate(_ combination: LinearCombination<DenseTensor>, carry: Double) -> Double {
+    precondition(combination.noises.isEmpty, "noise is no error")
+    makeUnique(keepingElements: true)
+    return withUnpackedTerms(of: combination) { coefficients, inputs in
+      Scalar.accumulate(coefficients, inputs, carry: carry, into: storage.elements)
+    }
+  }
+
+  private func withUnpackedTerms<Result>(
+    of combination: LinearCombination<DenseTensor>,
+    _ body: (UnsafeBufferPointer<Double>, UnsafeBufferPointer<UnsafePointer<Scalar>?>) -> Result
+  ) -> Result {
+    let terms = combination.terms
+    return withUnsafeTemporaryAllocation(of: Double.self, capacity: terms.count) { coefficients in
       withUnsafeTemporaryAllocation(of: UnsafePointer<Scalar>?.self, capacity: terms.count) { inputs in
         for index in terms.indices {
+          precondition(terms[index].operand.shape == shape, "shapes differ")
           coefficients[index] = terms[index].coefficient
           inputs[index] = UnsafePointer(terms[index].operand.storage.elements.baseAddress)
         }
-        withExtendedLifetime(combination) {
-          Scalar.combine(
-            UnsafeBufferPointer(coefficients), UnsafeBufferPointer(inputs), noises: combination.noises,
-            into: storage.elements)
+        return withExtendedLifetime(combination) {
+          body(UnsafeBufferPointer(coefficients), UnsafeBufferPointer(inputs))
         }
       }
     }
   }
 
+  @_specialize(where Scalar == Float)
   public mutating func clamp(to bounds: ClosedRange<Double>) {
     withUnsafeMutableBufferPointer { Scalar.clamp($0, to: bounds) }
   }
 
+  @_specialize(where Scalar == Float)
   public func innerProduct(_ other: DenseTensor) -> Double {
     precondition(shape == other.shape, "\(shape) and \(other.shape)")
     return withExtendedLifetime((self, other)) {
@@ -127,6 +149,7 @@ extension DenseTensor: Tensor {
     }
   }
 
+  @_specialize(where Scalar == Float)
   public func sum() -> Double {
     withExtendedLifetime(self) { Scalar.sum(UnsafeBufferPointer(storage.elements)) }
   }

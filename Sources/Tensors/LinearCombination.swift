@@ -1,10 +1,10 @@
 /// Σ cᵢ xᵢ + Σ cⱼ zⱼ: the one primitive that carries all sampling.
-public struct LinearCombination<Operand: Sendable>: Sendable {
-  public struct Term: Sendable {
+@frozen public struct LinearCombination<Operand: Sendable>: Sendable {
+  @frozen public struct Term: Sendable {
     public var coefficient: Double
     public var operand: Operand
 
-    public init(_ coefficient: Double, _ operand: Operand) {
+    @inlinable public init(_ coefficient: Double, _ operand: Operand) {
       self.coefficient = coefficient
       self.operand = operand
     }
@@ -15,7 +15,7 @@ public struct LinearCombination<Operand: Sendable>: Sendable {
   public var terms: [Term]
   public var noises: [Noise]
 
-  public init(_ terms: [Term], noises: [Noise] = []) {
+  @inlinable public init(_ terms: [Term], noises: [Noise] = []) {
     self.terms = terms
     self.noises = noises
   }

@@ -13,6 +13,12 @@ public protocol Tensor: Sendable {
   /// - Precondition: every xᵢ has this tensor's shape.
   mutating func assign(_ combination: LinearCombination<Self>)
 
+  /// Becomes `carry` times itself plus Σ cᵢ xᵢ, and returns the inner product of Σ cᵢ xᵢ with itself: errors of steps are
+  /// summed up and measured in one pass. Its rounding may be that of single precision.
+  ///
+  /// - Precondition: every xᵢ has this tensor's shape and is another tensor; there is no noise.
+  mutating func accumulate(_ combination: LinearCombination<Self>, carry: Double) -> Double
+
   /// Limits every element to `bounds`.
   mutating func clamp(to bounds: ClosedRange<Double>)
 
@@ -32,6 +38,13 @@ public protocol Tensor: Sendable {
 }
 
 extension Tensor {
+  public mutating func accumulate(_ combination: LinearCombination<Self>, carry: Double) -> Double {
+    var sum = Self(zeros: shape)
+    sum.assign(combination)
+    assign(LinearCombination([.init(carry, self), .init(1, sum)]))
+    return sum.innerProduct(sum)
+  }
+
   /// Standard normal noise of the given shape.
   public init(noise field: NoiseField, shape: Shape) {
     self.init(zeros: shape)

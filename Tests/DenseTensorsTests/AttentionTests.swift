@@ -77,7 +77,7 @@ extension KernelTests {
     }
   }
 
-  @Test(arguments: [1, 2, 63, 64, 65, 100], [AttentionMask.none, .causal])
+  @Test(arguments: [1, 2, 63, 64, 65, 130], [AttentionMask.none, .causal])
   func attention(_ length: Int, _ mask: AttentionMask) {
     for (heads, dimension) in [(1, 8), (3, 5), (2, 16)] {
       // Prompts of different lengths, and as many keys as queries.

@@ -44,6 +44,27 @@ struct ConformanceTests {
     return T(rounding: numbers.array(shape.count).map { 10 * Double($0) }, shape: shape)
   }
 
+  /// The sum and its size in one pass, at worst in single precision, and twice in the same memory.
+  @Test(arguments: types, shapes) func accumulation(_ type: any ComparableTensor.Type, _ shape: Shape) {
+    func check<T: ComparableTensor>(_ type: T.Type) {
+      let (first, second): (T, T) = (Self.sample(1, shape), Self.sample(2, shape))
+      var sum: T = Self.sample(3, shape)
+      let before = sum
+      let squares = sum.accumulate(.init([.init(0.5, first), .init(-2, second)]), carry: 0.25)
+      let roundoff = max(T.roundoff, 0x1p-24)
+      var expected = 0.0
+      for index in 0..<shape.count {
+        let difference = 0.5 * first.doubles[index] - 2 * second.doubles[index]
+        let size = abs(0.5 * first.doubles[index]) + abs(2 * second.doubles[index]) + abs(before.doubles[index])
+        #expect(abs(sum.doubles[index] - (0.25 * before.doubles[index] + difference)) <= 5 * roundoff * size)
+        expected += difference * difference
+      }
+      #expect(abs(squares - expected) <= 1e-5 * expected)
+      #expect(sum.shape == shape && before.doubles == (Self.sample(3, shape) as T).doubles)
+    }
+    check(type)
+  }
+
   /// Every element is Σ cᵢ xᵢ + c z, rounded once, and z once before, if it is rounded at all.
   @Test(arguments: types, shapes) func combination(_ type: any ComparableTensor.Type, _ shape: Shape) {
     func check<T: ComparableTensor>(_ type: T.Type) {

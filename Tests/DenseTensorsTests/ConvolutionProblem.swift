@@ -25,11 +25,14 @@ struct ConvolutionProblem: Sendable, CustomTestStringConvertible {
   var extraInput = 0
   var addends = Addends.all
   var scale: Float = 0.75
+  /// How the weights are stored.
+  var format = FS_FLOAT32
 
   var testDescription: String {
     "\(images)x\(height)x\(width)x\(channels)+\(extraInput) to \(outputs), kernel \(kernel.height)x\(kernel.width), "
       + "stride \(stride), padding \(padding.top) \(padding.left) \(padding.bottom) \(padding.right), "
-      + "upsampling \(upsampling), addends \(addends.rawValue), scale \(scale)"
+      + "upsampling \(upsampling), addends \(addends.rawValue), scale \(scale), "
+      + "format \(format.rawValue)"
   }
 
   var outHeight: Int { (height * upsampling + padding.top + padding.bottom - kernel.height) / stride + 1 }
@@ -53,9 +56,27 @@ struct ConvolutionProblem: Sendable, CustomTestStringConvertible {
     var numbers = TestNumbers(seed: UInt64(channels * 1000 + outputs))
     var input = numbers.array(images * height * width * inputStride - extraInput)
     for index in input.indices where index % inputStride >= channels { input[index] = .nan }
+    let weights = numbers.array(outputs * channels * taps).map { value(ofStored: stored($0)) }
     return Data(
-      input: input, weights: numbers.array(outputs * channels * taps), bias: numbers.array(outputs),
+      input: input, weights: weights, bias: numbers.array(outputs),
       imageBias: numbers.array(images * outputs), residual: numbers.array(rows * outputs))
+  }
+
+  /// The bits of a weight in its format.
+  private func stored(_ weight: Float) -> UInt32 {
+    switch format {
+    case FS_FLOAT16: UInt32(Float16(weight).bitPattern)
+    case FS_BFLOAT16: weight.bitPattern >> 16
+    default: weight.bitPattern
+    }
+  }
+
+  private func value(ofStored bits: UInt32) -> Float {
+    switch format {
+    case FS_FLOAT16: Float(Float16(bitPattern: UInt16(bits)))
+    case FS_BFLOAT16: Float(bitPattern: bits << 16)
+    default: Float(bitPattern: bits)
+    }
   }
 
   /// The problem and the data of one image.
@@ -131,17 +152,7 @@ struct ConvolutionProblem: Sendable, CustomTestStringConvertible {
 
 extension ConvolutionProblem {
   enum Algorithm {
-    case direct, float16, bfloat16, int8, winograd
-
-    /// Of the weights of the direct convolution.
-    var format: fs_format {
-      switch self {
-      case .direct, .winograd: FS_FLOAT32
-      case .float16: FS_FLOAT16
-      case .bfloat16: FS_BFLOAT16
-      case .int8: FS_INT8
-      }
-    }
+    case direct, winograd
   }
 
   /// A part of the work: rows, or tiles of Winograd's, and panels.
@@ -152,13 +163,12 @@ extension ConvolutionProblem {
 
   /// What is cut into pieces.
   func unitCount(_ algorithm: Algorithm) -> Int {
-    algorithm == .winograd ? images * ((outHeight + 3) / 4) * ((outWidth + 3) / 4) : rows
+    algorithm == .direct ? rows : images * ((outHeight + 3) / 4) * ((outWidth + 3) / 4)
   }
 
-  /// All pieces of a cut by units and, but for Winograd's algorithm, by panels.
-  func pieces(_ algorithm: Algorithm, units: [Range<Int>], panels: [Range<Int>]) -> [Piece] {
-    let panels = algorithm == .winograd ? [0..<self.panels] : panels
-    return panels.flatMap { panel in units.map { Piece(units: $0, panels: panel) } }
+  /// All pieces of a cut by units and by panels.
+  func pieces(units: [Range<Int>], panels: [Range<Int>]) -> [Piece] {
+    panels.flatMap { panel in units.map { Piece(units: $0, panels: panel) } }
   }
 
   /// By the kernels, in buffers that end at a guard page; NaN where nothing was written.
@@ -169,8 +179,8 @@ extension ConvolutionProblem {
     let imageBias = GuardedBuffer(data.imageBias)
     let residual = GuardedBuffer(data.residual)
     let output = GuardedBuffer(unwritten: rows * outputs)
-    let weights = GuardedBuffer(packedWeights(data, algorithm))
-    let pixels = GuardedBuffer(convertedPixels(data, algorithm))
+    let weights = GuardedBuffer(packedWeights(data))
+    let pixels = GuardedBuffer(algorithm == .direct ? convertedPixels(data) : [])
     var operation = fs_convolution()
     operation.input = UnsafePointer(input.pointer)
     operation.input_stride = Int64(inputStride)
@@ -181,7 +191,9 @@ extension ConvolutionProblem {
     operation.stride = Int64(stride)
     (operation.pad_top, operation.pad_left) = (Int64(padding.top), Int64(padding.left))
     operation.zeros = UnsafePointer(zeros.pointer)
-    operation.weights = UnsafePointer(weights.pointer)
+    operation.weights = UnsafeRawPointer(weights.pointer)
+    operation.format = format
+    if pixels.elements.count > 0 { (operation.input, operation.pixels) = (nil, UnsafeRawPointer(pixels.pointer)) }
     operation.outputs = Int64(outputs)
     if addends.contains(.bias) { operation.bias = UnsafePointer(bias.pointer) }
     if addends.contains(.imageBias) { operation.image_bias = UnsafePointer(imageBias.pointer) }
@@ -190,59 +202,45 @@ extension ConvolutionProblem {
     operation.output = output.pointer
     for piece in pieces ?? [Piece(units: 0..<unitCount(algorithm), panels: 0..<panels)] {
       let (begin, end) = (Int64(piece.units.lowerBound), Int64(piece.units.upperBound))
+      let panels = (Int64(piece.panels.lowerBound), Int64(piece.panels.upperBound))
       switch algorithm {
       case .direct:
-        fs_convolve(&operation, begin, end, Int64(piece.panels.lowerBound), Int64(piece.panels.upperBound))
-      case .float16, .bfloat16, .int8:
-        operation.weights = nil
-        if pixels.elements.count > 0 { operation.input = nil }
-        fs_format_convolve(
-          &operation, algorithm.format, weights.pointer, pixels.pointer, begin, end, Int64(piece.panels.lowerBound),
-          Int64(piece.panels.upperBound))
+        fs_convolve(&operation, begin, end, panels.0, panels.1)
       case .winograd:
+        let patches = GuardedBuffer(unwritten: Int(fs_winograd_patch_count(&operation, end - begin)))
         let scratch = GuardedBuffer(unwritten: Int(fs_winograd_scratch_count(&operation, end - begin)))
-        fs_winograd(&operation, begin, end, scratch.pointer)
+        let middle = begin + (end - begin) / 3
+        fs_winograd_patches(&operation, begin, end, middle, end, patches.pointer)
+        fs_winograd_patches(&operation, begin, end, begin, middle, patches.pointer)
+        fs_winograd(&operation, begin, end, panels.0, panels.1, patches.pointer, scratch.pointer)
       }
     }
     return output.values
   }
 
-  private func packedWeights(_ data: Data, _ algorithm: Algorithm) -> [Float] {
+  private func packedWeights(_ data: Data) -> [Float] {
     let source = GuardedBuffer(data.weights)
-    switch algorithm {
-    case .direct:
-      let packed = GuardedBuffer(unwritten: Int(fs_packed_count(Int64(outputs), Int64(channels * taps))))
-      // In any order: every panel has a place of its own.
-      for panel in (0..<panels).reversed() {
-        fs_pack_weights(packed.pointer, source.pointer, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
-      }
-      return packed.values
-    case .float16, .bfloat16, .int8:
-      let bytes = fs_format_packed_bytes(algorithm.format, Int64(outputs), Int64(channels), Int64(taps))
-      let packed = GuardedBuffer(unwritten: Int(bytes) / 4)
-      for panel in (0..<panels).reversed() {
-        fs_format_pack(
-          algorithm.format, packed.pointer, source.pointer, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
-      }
-      return packed.values
-    case .winograd:
-      let packed = GuardedBuffer(unwritten: Int(fs_winograd_weight_count(Int64(outputs), Int64(channels))))
-      fs_winograd_transform_weights(packed.pointer, source.pointer, Int64(outputs), Int64(channels))
-      return packed.values
+    let bytes = fs_packed_bytes(format, Int64(outputs), Int64(channels), Int64(taps))
+    let packed = GuardedBuffer(unwritten: Int(bytes) / 4)
+    // In any order: every panel has a place of its own.
+    for panel in (0..<panels).reversed() {
+      fs_pack_weights(
+        format, packed.pointer, source.pointer, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
     }
+    return packed.values
   }
 
   /// The input as the format's kernels read it, converted in two parts; nothing where they read floats.
-  private func convertedPixels(_ data: Data, _ algorithm: Algorithm) -> [Float] {
-    let bytes = Int(fs_format_pixel_bytes(algorithm.format, Int64(channels)))
+  private func convertedPixels(_ data: Data) -> [Float] {
+    let bytes = Int(fs_pixel_bytes(format, Int64(channels)))
     guard bytes > 0 else { return [] }
     let input = GuardedBuffer(data.input)
     let count = images * height * width
     let pixels = GuardedBuffer(unwritten: count * bytes / 4)
     for range in [count / 3..<count, 0..<count / 3] {
-      fs_format_convert(
-        algorithm.format, pixels.pointer + range.lowerBound * bytes / 4,
-        input.pointer + range.lowerBound * inputStride, Int64(inputStride), Int64(range.count), Int64(channels))
+      fs_convert_pixels(
+        format, pixels.pointer + range.lowerBound * bytes / 4, input.pointer + range.lowerBound * inputStride,
+        Int64(inputStride), Int64(range.count), Int64(channels))
     }
     return pixels.values
   }

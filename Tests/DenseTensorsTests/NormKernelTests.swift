@@ -2,7 +2,7 @@ import CKernels
 import Foundation
 import Testing
 
-/// The kernels of group and layer norm, and softmax.
+/// The kernels of group and layer norm.
 extension KernelTests {
   /// Sums and sums of squares are added to what is there, in double precision.
   @Test(arguments: instructionSets, [0, 1, 3, 100]) func channelSums(_ set: String, _ rows: Int) {
@@ -91,57 +91,6 @@ extension KernelTests {
           let alone = own.values
           #expect(alone == Array(result[row * channels..<(row + 1) * channels]))
         }
-      }
-    }
-  }
-
-  @Test(arguments: instructionSets, [0, 1e4, -1e4, 1e30] as [Float]) func softmax(_ set: String, _ offset: Float) {
-    withInstructionSet(set) {
-      for columns in Self.sizes {
-        var numbers = TestNumbers(seed: UInt64(columns))
-        let stride = columns + 3
-        // The last row has no columns to be left alone.
-        let values = numbers.array(2 * stride + columns).map { 20 * $0 + offset }
-        let rows = GuardedBuffer(values)
-        fs_softmax(rows.pointer, 3, Int64(columns), Int64(stride), 0.5)
-        for row in 0..<3 {
-          let members = values[row * stride..<row * stride + columns].map(Double.init)
-          let arguments = members.map { ($0 - (members.max() ?? 0)) * 0.5 }
-          let total = arguments.reduce(0) { $0 + exp($1) }
-          let found = rows.elements[row * stride..<row * stride + columns].map(Double.init)
-          // e^x is off by 2e-7, its argument by one rounding; sum, inverse and product are rounded as well.
-          let sumError = 2e-7 + roundoff * (4 + Double(columns).squareRoot())
-          for (argument, value) in zip(arguments, found) {
-            let expected = exp(argument) / total
-            let bound = expected * (2e-7 + roundoff * abs(argument) + sumError) + leastNormal
-            #expect(abs(value - expected) <= bound, "\(columns) columns, row \(row)")
-          }
-          // Every probability is rounded once more.
-          #expect(abs(found.reduce(0, +) - 1) <= roundoff * (3 + Double(columns).squareRoot()))
-          let others = Array(rows.elements[(row * stride + columns)...].prefix(3))
-          #expect(others == Array(values[(row * stride + columns)...].prefix(3)))
-        }
-      }
-    }
-  }
-
-  @Test(arguments: instructionSets) func softmaxOfExtremes(_ set: String) {
-    withInstructionSet(set) {
-      for columns in Self.sizes {
-        func result(_ first: Float, others: Float) -> [Float] {
-          let row = GuardedBuffer([first] + [Float](repeating: others, count: columns - 1))
-          fs_softmax(row.pointer, 1, Int64(columns), Int64(columns), 1)
-          return row.values
-        }
-        // What is far below the largest gets next to nothing, however far; -infinity masks.
-        for others in [-100, -1e30, -.greatestFiniteMagnitude, -.infinity] as [Float] {
-          let weights = result(0, others: others)
-          #expect(weights[0] == 1 && weights.dropFirst().allSatisfy { $0 >= 0 && $0 < 2 * Float.leastNormalMagnitude })
-        }
-        #expect(result(.greatestFiniteMagnitude, others: -.greatestFiniteMagnitude)[0] == 1)
-        // A broken model must show, in all of the row.
-        for broken in [Float.nan, .infinity] { #expect(result(broken, others: 0).allSatisfy { $0.isNaN }) }
-        #expect(result(-.infinity, others: -.infinity).allSatisfy { $0.isNaN })
       }
     }
   }

@@ -69,4 +69,33 @@ extension KernelTests {
       }
     }
   }
+
+  /// In single precision, within as many roundings as there are terms, and the same bits on every instruction set.
+  @Test func accumulation() {
+    let coefficients = [0.25, -0.75, 1.5, -3, 0.125]
+    for (terms, count) in [(0, 40), (1, 1), (2, 31), (2, 1000), (3, 513), (4, 512), (5, 1100), (3, 0)] {
+      var numbers = TestNumbers(seed: UInt64(100 * terms + count))
+      let inputs = (0..<terms).map { _ in numbers.array(count) }
+      let before = numbers.array(count)
+      let results = instructionSets.map { set in
+        withInstructionSet(set) {
+          let sum = GuardedBuffer(before)
+          let memory = GuardedBuffer(Array(inputs.joined()))
+          let pointers = (0..<terms).map { Optional(UnsafePointer(memory.pointer + $0 * count)) }
+          let squares = fs_accumulate(sum.pointer, 0.5, coefficients, pointers, Int64(terms), Int64(count))
+          return (Array(sum.values), squares)
+        }
+      }
+      for (values, squares) in results { #expect(values == results[0].0 && squares == results[0].1) }
+      var squares = 0.0
+      for index in 0..<count {
+        let products = (0..<terms).map { coefficients[$0] * Double(inputs[$0][index]) }
+        let difference = products.reduce(0, +)
+        let slack = products.reduce(0.5 * abs(Double(before[index]))) { $0 + abs($1) } * Double(terms + 2) * 0x1p-24
+        #expect(abs(Double(results[0].0[index]) - (0.5 * Double(before[index]) + difference)) <= slack)
+        squares += difference * difference
+      }
+      #expect(abs(results[0].1 - squares) <= 1e-5 * squares)
+    }
+  }
 }

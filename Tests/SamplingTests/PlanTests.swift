@@ -35,8 +35,8 @@ struct PlanTests {
                                               e1 = rms(0.25 r1 - 0.25 r3)
            1       500    0.5    0.5       0  r2 = 1 r0 - 0.25 r1 - 0.25 r3
                    500    0.5    0.5       0  r3 = model(r2)
-           2         0      1      0     inf  r1 = 1 r2 - 0.5 r3
-                                              result r1
+           2         0      1      0     inf  r0 = 1 r2 - 0.5 r3
+                                              result r0
         """)
   }
 
@@ -51,20 +51,20 @@ struct PlanTests {
       DPMSolverMultistep(.sample, order: 2), at: points, prediction: .epsilon, bound: .clip(limit: 2))
     #expect(
       plan.description == """
-        dpm++2m, 3 steps, 3 evaluations, epsilon prediction, 4 registers
+        dpm++2m, 3 steps, 3 evaluations, epsilon prediction, 5 registers
         step  timestep  alpha  sigma    lambda  operation
            0       900      1    0.8  0.223144  r0 = 1.28062 z0
                    900      1    0.8  0.223144  r1 = model(r0)
                                                 r2 = clip(1 r0 - 0.8 r1, ±2)
-           1       600      1    0.4  0.916291  r1 = 0.5 r0 + 0.5 r2
-                   600      1    0.4  0.916291  r0 = model(r1)
-                                                r3 = clip(1 r1 - 0.4 r0, ±2)
-                                                e2 = rms(0.25 r3 - 0.25 r2)
-           2       300      1    0.2   1.60944  r0 = 0.5 r1 + 0.75 r3 - 0.25 r2
-                   300      1    0.2   1.60944  r2 = model(r0)
-                                                r3 = clip(1 r0 - 0.2 r2, ±2)
-           3         0      1      0       inf  r2 = 1 r3
-                                                result r2
+           1       600      1    0.4  0.916291  r3 = 0.5 r0 + 0.5 r2
+                   600      1    0.4  0.916291  r1 = model(r3)
+                                                r0 = clip(1 r3 - 0.4 r1, ±2)
+                                                e2 = rms(0.25 r0 - 0.25 r2)
+           2       300      1    0.2   1.60944  r4 = 0.5 r3 + 0.75 r0 - 0.25 r2
+                   300      1    0.2   1.60944  r1 = model(r4)
+                                                r2 = clip(1 r4 - 0.2 r1, ±2)
+           3         0      1      0       inf  r4 = 1 r2
+                                                result r4
         """)
   }
 

@@ -30,17 +30,38 @@ fs_pool *fs_pool_create(int threads);
 // within a body, or while another thread's call is under way, runs its tasks one after another.
 void fs_pool_run(fs_pool *pool, int64_t tasks, void (*body)(void *context, int64_t task), void *context);
 
-// --- Convolution and linear layers (gemm_body.h)
+// --- Convolution and linear layers (gemm_body.h, halves_body.h, bfloat16_body.h, int8_body.h, packing.c)
 
 // Outputs per panel of packed weights.
 enum { FS_PANEL = 32 };
 
-// The number of floats that the packed weights of `outputs` x `inputs` take, inputs counting channels times taps.
-int64_t fs_packed_count(int64_t outputs, int64_t inputs);
+// What packed weights are stored as; sums are of floats.
+//
+// FS_FLOAT16: halves, widened before the product.
+// FS_BFLOAT16: the upper halves of floats. "avx512bf16" rounds the inputs to the same, adds products by pairs and takes
+// subnormal numbers for 0; the others widen the weights and leave the inputs as they are. So the instruction sets
+// differ by up to a rounding of every input, 2^-9 of it.
+// FS_INT8: per output, 127 steps to either side of 0 up to the largest weight. Every input pixel is rounded to 255
+// steps from its least to its largest channel, 0 included. Sums over the channels of a tap are exact, and all
+// instruction sets give the same bits.
+typedef enum { FS_FLOAT32, FS_FLOAT16, FS_BFLOAT16, FS_INT8 } fs_format;
 
-// Packs one panel of weights given as [outputs, channels, taps] (taps 1 for a linear layer).
+// The bytes of the packed weights of `outputs` x `channels` x `taps`.
+int64_t fs_packed_bytes(fs_format format, int64_t outputs, int64_t channels, int64_t taps);
+
+// Packs one panel of weights given as [outputs, channels, taps] (taps 1 for a linear layer), to the nearest numbers of
+// the format.
 void fs_pack_weights(
-  float *packed, const float *weights, int64_t outputs, int64_t channels, int64_t taps, int64_t panel);
+  fs_format format, void *packed, const float *weights, int64_t outputs, int64_t channels, int64_t taps,
+  int64_t panel);
+
+// The bytes of an input pixel as fs_convolve reads it; 0 where it reads floats.
+int64_t fs_pixel_bytes(fs_format format, int64_t channels);
+
+// Converts `count` pixels, the first at `input` and `input_stride` floats apart, where fs_pixel_bytes is not 0. For
+// FS_INT8, a pixel that holds NaN or infinity makes every output that reads it NaN.
+void fs_convert_pixels(
+  fs_format format, void *pixels, const float *input, int64_t input_stride, int64_t count, int64_t channels);
 
 // output[row, n] = (sum over taps and channels of input x weight + bias[n] + image_bias[image, n] + residual[row, n])
 // x scale. A linear layer is a 1x1 convolution of a picture one row high.
@@ -51,8 +72,10 @@ typedef struct {
   int64_t upsampling;       // each input pixel is read as a square of this side, 1 or 2
   int64_t out_height, out_width;
   int64_t kernel_height, kernel_width, stride, pad_top, pad_left;
-  const float *zeros;       // at least `channels` zeros, read outside the picture
-  const float *weights;     // packed
+  const void *pixels;       // fs_convolve reads these instead of `input` where fs_pixel_bytes is not 0
+  const float *zeros;       // at least `channels` + 2 zeros, read outside the picture
+  const void *weights;      // packed
+  fs_format format;         // of the weights; for FS_INT8 there are at most 65536 channels
   int64_t outputs;
   const float *bias;        // [outputs] or NULL
   const float *image_bias;  // [images, outputs] or NULL
@@ -66,57 +89,56 @@ typedef struct {
 void fs_convolve(
   const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end);
 
-// --- Weights of fewer bits (halves_body.h, bfloat16_body.h, int8_body.h, quantize_body.h, formats.c)
-
-// What packed weights are stored as; sums are of floats, for FS_INT8 of the exact integer sum of each tap.
-//
-// FS_FLOAT16: halves, widened before the product with float inputs.
-// FS_BFLOAT16: the upper halves of floats. "avx512bf16" rounds the inputs to the same, adds products by pairs and takes
-// subnormal numbers for 0; the others widen the weights and leave the inputs as they are. So the instruction sets
-// differ by up to a rounding of every input, 2^-9 of it.
-// FS_INT8: per output, 127 steps to either side of 0 up to the largest weight. Every input pixel is rounded to 255 steps
-// from its least to its largest channel, 0 included. All instruction sets give the same bits.
-typedef enum { FS_FLOAT32, FS_FLOAT16, FS_BFLOAT16, FS_INT8 } fs_format;
-
-// The bytes of the packed weights of `outputs` x `channels` x `taps`.
-int64_t fs_format_packed_bytes(fs_format format, int64_t outputs, int64_t channels, int64_t taps);
-
-// Packs one panel of weights given as [outputs, channels, taps], to the nearest number of the format.
-void fs_format_pack(
-  fs_format format, void *packed, const float *weights, int64_t outputs, int64_t channels, int64_t taps,
-  int64_t panel);
-
-// The bytes of an input pixel as the format's kernels read it; 0 where they read floats.
-int64_t fs_format_pixel_bytes(fs_format format, int64_t channels);
-
-// Converts `count` pixels, the first at `input` and `input_stride` floats apart, where fs_format_pixel_bytes is not 0. For
-// FS_INT8, a pixel that holds NaN or infinity makes every output that reads it NaN.
-void fs_format_convert(
-  fs_format format, void *pixels, const float *input, int64_t input_stride, int64_t count, int64_t channels);
-
-// As fs_convolve, with weights packed in `format` and all input pixels converted; those of op are not read, and its input
-// only where nothing is to be converted. There are at least channels + 2 zeros, and for FS_INT8 at most 65536 channels.
-void fs_format_convolve(
-  const fs_convolution *op, fs_format format, const void *weights, const void *pixels, int64_t row_begin,
-  int64_t row_end, int64_t panel_begin, int64_t panel_end);
-
-// --- Winograd's convolution (winograd_body.h)
-
-// The number of floats that the transformed weights of a 3x3 convolution take.
-int64_t fs_winograd_weight_count(int64_t outputs, int64_t channels);
-
-// Transforms and packs weights given as [outputs, channels, 3, 3].
-void fs_winograd_transform_weights(float *transformed, const float *weights, int64_t outputs, int64_t channels);
+// --- Winograd's convolution, 3x3 and of stride 1 (winograd_body.h); of all formats but FS_INT8, with float inputs
 
 // The number of 4x4 output tiles of one image.
 int64_t fs_winograd_tiles(const fs_convolution *op);
 
-// The number of floats of scratch that `tiles` tiles take.
+// The number of floats that the transformed patches of `tiles` tiles take.
+int64_t fs_winograd_patch_count(const fs_convolution *op, int64_t tiles);
+
+// The number of floats of scratch that fs_winograd takes for `tiles` tiles.
 int64_t fs_winograd_scratch_count(const fs_convolution *op, int64_t tiles);
 
-// Computes output tiles (of all images, counted through) begin ..< end of a 3x3 convolution of stride 1; `weights` of
-// op are the transformed ones.
-void fs_winograd(const fs_convolution *op, int64_t begin, int64_t end, float *scratch);
+// Transforms the patches of the tiles first ..< last (of all images, counted through), as part of what
+// fs_winograd needs for begin ..< end.
+void fs_winograd_patches(
+  const fs_convolution *op, int64_t begin, int64_t end, int64_t first, int64_t last, float *patches);
+
+// Computes the tiles begin ..< end of the weight panels panel_begin ..< panel_end.
+void fs_winograd(
+  const fs_convolution *op, int64_t begin, int64_t end, int64_t panel_begin, int64_t panel_end, const float *patches,
+  float *scratch);
+
+// --- Attention (attention_body.h)
+
+// Queries that share a copied block of keys: what a caller best gives a thread at once.
+enum { FS_ATTENTION_QUERIES = 256 };
+
+// One head of one image: output[q] = sum over keys of softmax(scale x query[q] . key) x value. A query whose scores
+// hold NaN or +infinity gets NaN in all columns.
+typedef struct {
+  const float *query;
+  int64_t query_stride;     // floats from one query to the next
+  const float *key, *value;
+  int64_t key_stride;       // of both
+  int64_t keys;             // below 2^31
+  int64_t dimension;
+  float scale;
+  bool causal;              // query q sees keys 0 ... q
+  float *output;
+  int64_t output_stride;
+} fs_attention;
+
+// The number of floats of scratch, which should lie at a multiple of 64 bytes.
+int64_t fs_attention_scratch_count(int64_t dimension);
+
+// Computes queries begin ..< end.
+void fs_attend(const fs_attention *op, int64_t begin, int64_t end, float *scratch);
+
+// output = 2^input for input <= 0, as attention takes it: off by less than one unit in the last place, two where there
+// is no fused multiply-add; 0 below -126.5. NaN stays NaN.
+void fs_exp2(float *output, const float *input, int64_t count);
 
 // --- Elementwise passes (elementwise_body.h)
 
@@ -148,6 +170,11 @@ void fs_combine(
   float *output, const double *coefficients, const float *const *inputs, int64_t terms, const fs_noise *noises,
   int64_t noise_count, int64_t count);
 
+// sum = carry x sum + difference, the difference being the sum of coefficients[i] x inputs[i], in single precision and
+// with the same bits on every instruction set; returns the sum of the squares of the difference. The inputs are not `sum`.
+double fs_accumulate(
+  float *sum, double carry, const double *coefficients, const float *const *inputs, int64_t terms, int64_t count);
+
 // Sums in double, in an order that depends on the count and the instruction set alone: from set to set the last bits
 // differ.
 double fs_inner_product(const float *left, const float *right, int64_t count);
@@ -160,7 +187,7 @@ void fs_clamp(float *values, int64_t count, float low, float high);
 void fs_half_to_float(float *output, const uint16_t *input, int64_t count);
 void fs_float_to_half(uint16_t *output, const float *input, int64_t count);
 
-// --- Norms and softmax (norm_body.h)
+// --- Norms (norm_body.h)
 
 // Adds each channel's sum and sum of squares over `rows` rows to sums[channels] and squares[channels].
 void fs_channel_sums(double *sums, double *squares, const float *input, int64_t rows, int64_t channels);
@@ -173,10 +200,6 @@ void fs_scale_shift(
 void fs_layer_norm(
   float *output, const float *input, const float *gain, const float *shift, int64_t rows, int64_t channels,
   float epsilon);
-
-// Softmax of every row x scale, which is positive, in place; the columns from `columns` up to `stride` are left alone. A
-// row that holds NaN or +infinity becomes NaN, all of it.
-void fs_softmax(float *rows, int64_t count, int64_t columns, int64_t stride, float scale);
 
 #ifdef __cplusplus
 }

@@ -21,9 +21,9 @@ public struct ClassifierFreeGuidance: Guidance, Hashable {
 
   public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] {
     switch weight {
-    case 1: [.conditional]
-    case 0: [.unconditional]
-    default: [.unconditional, .conditional]
+    case 1: GuidanceBranch.onlyConditional
+    case 0: GuidanceBranch.onlyUnconditional
+    default: GuidanceBranch.both
     }
   }
 

@@ -79,7 +79,7 @@ public struct GuidanceMemory<State: Tensor>: Sendable {
 public struct Unguided: Guidance {
   public init() {}
 
-  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { [.conditional] }
+  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { GuidanceBranch.onlyConditional }
 
   public func combine<State: Tensor>(
     _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>

@@ -13,6 +13,11 @@ public struct GuidanceBranch: Hashable, Sendable, Codable {
   /// The negative prompt, empty unless the caller gives one.
   public static let unconditional = GuidanceBranch(.negative(0))
 
+  /// The lists that most evaluations ask for, made once.
+  static let onlyConditional = [conditional]
+  static let onlyUnconditional = [unconditional]
+  static let both = [unconditional, conditional]
+
   public enum Prompt: Hashable, Sendable, Codable {
     /// The prompts whose content is wanted; 0 is the main one.
     case positive(Int)

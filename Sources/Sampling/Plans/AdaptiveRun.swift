@@ -1,7 +1,7 @@
 import Tensors
 
 /// An image on its way in steps that are tried, and kept where their errors are small enough.
-struct AdaptiveRun<State: Tensor>: ImageRun {
+final class AdaptiveRun<State: Tensor>: ImageRun {
   private enum Phase {
     case evaluating
     case trying(TrialStep, to: TimePoint)
@@ -22,6 +22,7 @@ struct AdaptiveRun<State: Tensor>: ImageRun {
   private var budget: Int
   private var step = 0
   private var current = TrialStep.state
+  private var asked = TrialStep.state
   private(set) var rejectedSteps = 0
   var errorEstimate: Double? { machine.accumulatedError(at: sampler.endsClean ? sampler.path.clean : sampler.end) }
   private(set) var stepErrors: [SamplingResult<State>.StepError] = []
@@ -37,17 +38,19 @@ struct AdaptiveRun<State: Tensor>: ImageRun {
 
   var stepCount: Int? { nil }
   var state: State { machine[current] }
+  var modelInput: State { machine[asked] }
 
-  mutating func supply(_ output: State, unguided: State) {
+  func supply(_ output: State, unguided: State) {
     machine.supply(output, unguided: unguided)
     budget -= 1
   }
 
-  mutating func advance() -> RunEvent<State> {
+  func advance() -> RunEvent {
     while true {
       switch machine.advance() {
       case .evaluation(let evaluation):
-        return .evaluation(machine[evaluation.input], at: evaluation.point)
+        asked = evaluation.input
+        return .evaluation(at: evaluation.point)
       case .combination(let combination):
         guard case .finishing(_, let points, let first) = phase, let completed = combination.completedStep else {
           continue
@@ -55,11 +58,12 @@ struct AdaptiveRun<State: Tensor>: ImageRun {
         current = combination.output
         step = first + completed
         return .step(step, points[completed])
-      case .estimate(let estimate, let error):
-        lastError = error
+      case .estimate(let estimate):
         if case .finishing(_, let points, let first) = phase {
+          let error = machine.accumulate(estimate, at: points[estimate.step])
           stepErrors.append(.init(step: first + estimate.step, point: points[estimate.step], error: error))
-          machine.accumulateError(at: points[estimate.step])
+        } else {
+          lastError = machine.measure(estimate)
         }
       case .finished:
         switch phase {
@@ -78,7 +82,7 @@ struct AdaptiveRun<State: Tensor>: ImageRun {
   }
 
   /// Asks the model about the state.
-  private mutating func evaluate() {
+  private func evaluate() {
     phase = .evaluating
     machine.load(
       [.evaluate(.init(input: TrialStep.state, point: point, output: TrialStep.output))], registerCount: 2)
@@ -115,7 +119,7 @@ struct AdaptiveRun<State: Tensor>: ImageRun {
     return pair.clock.unit * Double.pow(min(error, 1), 1 / Double(pair.lowerOrder + 1))
   }
 
-  private mutating func chooseStep() {
+  private func chooseStep() {
     guard point != sampler.end, let length = affordableStep(wanted) else { return finish() }
     let clock = sampler.pair.clock
     let next =
@@ -125,7 +129,7 @@ struct AdaptiveRun<State: Tensor>: ImageRun {
     machine.load(trial.operations, registerCount: trial.registerCount)
   }
 
-  private mutating func finish() {
+  private func finish() {
     guard point != sampler.end || sampler.endsClean else {
       phase = .finished
       return
@@ -143,7 +147,7 @@ struct AdaptiveRun<State: Tensor>: ImageRun {
 
   // MARK: - The step tried
 
-  private mutating func judge(_ trial: TrialStep, to end: TimePoint) -> RunEvent<State>? {
+  private func judge(_ trial: TrialStep, to end: TimePoint) -> RunEvent? {
     let pair = sampler.pair
     let error =
       sampler.tolerance.ratio(
@@ -164,7 +168,7 @@ struct AdaptiveRun<State: Tensor>: ImageRun {
     step += 1
     point = end
     stepErrors.append(.init(step: step, point: end, error: lastError))
-    machine.accumulateError(at: end)
+    machine.accumulateMeasured(at: end)
     machine.exchange(TrialStep.state, trial.result)
     if let output = trial.resultOutput {
       machine.exchange(TrialStep.output, output)

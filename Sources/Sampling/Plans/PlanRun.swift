@@ -1,10 +1,11 @@
 import Tensors
 
 /// An image on its way through a plan.
-struct PlanRun<State: Tensor>: ImageRun {
+final class PlanRun<State: Tensor>: ImageRun {
   private let plan: SamplingPlan
   private var machine: RegisterMachine<State>
   private var lastState: SamplingPlan.Register
+  private var asked: SamplingPlan.Register
   private(set) var stepErrors: [SamplingResult<State>.StepError] = []
 
   init(_ plan: SamplingPlan, state: State, field: NoiseField, noise: NoiseSource<State>) {
@@ -13,6 +14,7 @@ struct PlanRun<State: Tensor>: ImageRun {
     machine.load(plan.operations, registerCount: plan.registerCount)
     machine[plan.input] = state
     lastState = plan.input
+    asked = plan.input
     stepErrors.reserveCapacity(plan.stepCount)
   }
 
@@ -21,20 +23,22 @@ struct PlanRun<State: Tensor>: ImageRun {
   var errorEstimate: Double? { machine.accumulatedError(at: plan.grid[plan.stepCount]) }
   /// As of the last step completed, or of the end.
   var state: State { machine[lastState] }
+  var modelInput: State { machine[asked] }
 
-  mutating func advance() -> RunEvent<State> {
+  func advance() -> RunEvent {
     while true {
       switch machine.advance() {
       case .evaluation(let evaluation):
-        return .evaluation(machine[evaluation.input], at: evaluation.point)
+        asked = evaluation.input
+        return .evaluation(at: evaluation.point)
       case .combination(let combination):
         guard let step = combination.completedStep else { continue }
         lastState = combination.output
         return .step(step, plan.grid[step])
-      case .estimate(let estimate, let error):
+      case .estimate(let estimate):
         let point = plan.grid[estimate.step]
+        let error = machine.accumulate(estimate, at: point)
         stepErrors.append(.init(step: estimate.step, point: point, error: error))
-        machine.accumulateError(at: point)
       case .finished:
         lastState = plan.output
         return .finished
@@ -42,7 +46,7 @@ struct PlanRun<State: Tensor>: ImageRun {
     }
   }
 
-  mutating func supply(_ output: State, unguided: State) {
+  func supply(_ output: State, unguided: State) {
     machine.supply(output, unguided: unguided)
   }
 }

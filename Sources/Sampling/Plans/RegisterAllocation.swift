@@ -1,7 +1,8 @@
-/// Gives the tensors of a plan as few registers as their lifetimes allow.
+/// Gives the tensors of a plan as few registers as their lifetimes allow, the model's outputs and the sums apart.
 ///
 /// An operation's output never shares a register with its inputs, so an executor can write it in place of a tensor
-/// that nobody needs any more and allocates nothing after the first steps.
+/// that nobody needs any more and allocates nothing after the first steps. A sum does not take the place of a model's
+/// output, whose memory may still be the model's.
 struct RegisterAllocation {
   private(set) var operations: [SamplingPlan.Operation] = []
   private(set) var count: Int
@@ -22,22 +23,31 @@ struct RegisterAllocation {
       }
     }
     var assigned = Dictionary(uniqueKeysWithValues: (0..<given).map { ($0, SamplingPlan.Register($0)) })
-    var free: [Int] = []
+    // By whether they hold outputs of the model.
+    var free: [Bool: [Int]] = [:]
+    var holdsOutputs = Array(repeating: false, count: given)
+    func release(_ place: Int) {
+      let kind = holdsOutputs[place]
+      if free[kind]?.contains(place) != true { free[kind, default: []].append(place) }
+    }
     for (index, operation) in written.enumerated() {
       let inputs = operation.inputs
       for target in operation.outputs {
         // A tensor nobody reads still needs a place to be written to.
-        let place = free.popLast() ?? count
-        count = max(count, place + 1)
+        let place = free[operation.isEvaluation]?.popLast() ?? count
+        if place == count {
+          count += 1
+          holdsOutputs.append(operation.isEvaluation)
+        }
         assigned[target.index] = .init(place)
       }
       operations.append(operation.renamed { assigned[$0.index] ?? $0 })
       // In the order of the terms, not of a set, whose order differs between processes: equal plans compare equal.
       for register in inputs where lastUse[register.index] == index {
-        if let dead = assigned[register.index], !free.contains(dead.index) { free.append(dead.index) }
+        if let dead = assigned[register.index] { release(dead.index) }
       }
       for target in operation.outputs where lastUse[target.index] == nil {
-        if let dead = assigned[target.index] { free.append(dead.index) }
+        if let dead = assigned[target.index] { release(dead.index) }
       }
     }
     outputs = results.map { assigned[$0] ?? .init($0) }
@@ -45,6 +55,8 @@ struct RegisterAllocation {
 }
 
 extension SamplingPlan.Operation {
+  var isEvaluation: Bool { if case .evaluate = self { true } else { false } }
+
   var inputs: [SamplingPlan.Register] {
     switch self {
     case .evaluate(let evaluation): [evaluation.input]

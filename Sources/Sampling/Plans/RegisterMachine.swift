@@ -11,21 +11,11 @@ struct RegisterMachine<State: Tensor> {
   private var registers: [State?] = []
   /// Kept between operations for its memory.
   private var scratch = LinearCombination<State>([])
-  /// The newest estimate of a local error.
+  /// The newest estimate of an error measured alone.
   private var difference: State?
-  /// The local errors so far, each carried on to the point given.
-  private var accumulated: (error: State, point: TimePoint)?
-  private var spare: State?
-
-  /// What an operation leaves for the run to take note of.
-  enum Event {
-    /// The model is to be evaluated; ``supply(_:unguided:)`` goes on.
-    case evaluation(SamplingPlan.Evaluation)
-    case combination(SamplingPlan.Combination)
-    case estimate(SamplingPlan.Estimate, error: Double)
-    /// No operation is left.
-    case finished
-  }
+  /// The local errors so far, each carried on to `errorPoint`.
+  private var errors: State?
+  private var errorPoint: TimePoint?
 
   init(field: NoiseField, noise: NoiseSource<State>, shape: Shape) {
     self.field = field
@@ -41,11 +31,9 @@ struct RegisterMachine<State: Tensor> {
   }
 
   subscript(register: SamplingPlan.Register) -> State {
-    get {
-      guard let state = registers[register.index] else {
-        preconditionFailure("\(register) is read before it is written")
-      }
-      return state
+    @inline(__always) get {
+      if let state = registers[register.index] { return state }
+      preconditionFailure("\(register) is read before it is written")
     }
     set { registers[register.index] = newValue }
   }
@@ -54,7 +42,7 @@ struct RegisterMachine<State: Tensor> {
     registers.swapAt(first.index, second.index)
   }
 
-  mutating func advance() -> Event {
+  mutating func advance() -> MachineEvent {
     guard position < operations.count else { return .finished }
     switch operations[position] {
     case .evaluate(let evaluation):
@@ -65,10 +53,7 @@ struct RegisterMachine<State: Tensor> {
       return .combination(combination)
     case .estimate(let estimate):
       position += 1
-      var sum = difference.take() ?? State(zeros: shape)
-      assign(estimate.terms, noises: [], to: &sum)
-      difference = sum
-      return .estimate(estimate, error: sum.rootMeanSquare())
+      return .estimate(estimate)
     }
   }
 
@@ -82,40 +67,52 @@ struct RegisterMachine<State: Tensor> {
     position += 1
   }
 
-  /// Adds the newest estimate, of a step that ends at `point`, to the image's error.
-  mutating func accumulateError(at point: TimePoint) {
-    guard let difference else { return }
-    // Into another tensor than the last sum's, which is read: the two take turns.
-    var sum = spare.take() ?? State(zeros: shape)
-    scratch.terms.append(.init(1, difference))
-    if let accumulated {
-      let carry = point.standardDeviation / accumulated.point.standardDeviation
-      scratch.terms.append(.init(carry, accumulated.error))
-    }
+  /// The root mean square of the estimate of a local error, which is added to the image's error as that of a step that
+  /// ends at `point`.
+  mutating func accumulate(_ estimate: SamplingPlan.Estimate, at point: TimePoint) -> Double {
+    gather(estimate.terms)
+    return accumulateGathered(at: point)
+  }
+
+  /// The root mean square of the estimate of a local error, of a step that may be taken back.
+  mutating func measure(_ estimate: SamplingPlan.Estimate) -> Double {
+    var sum = difference.take() ?? State(zeros: shape)
+    gather(estimate.terms)
     sum.assign(scratch)
     scratch.terms.removeAll(keepingCapacity: true)
-    spare = accumulated?.error
-    accumulated = (sum, point)
+    let error = sum.rootMeanSquare()
+    difference = sum
+    return error
+  }
+
+  /// Adds the newest estimate measured, of a step that ends at `point`, to the image's error.
+  mutating func accumulateMeasured(at point: TimePoint) {
+    guard let difference else { return }
+    scratch.terms.append(.init(1, difference))
+    _ = accumulateGathered(at: point)
+  }
+
+  private mutating func accumulateGathered(at point: TimePoint) -> Double {
+    var sum = errors.take() ?? State(zeros: shape)
+    let carry = errorPoint.map { point.standardDeviation / $0.standardDeviation } ?? 0
+    let squares = sum.accumulate(scratch, carry: carry)
+    scratch.terms.removeAll(keepingCapacity: true)
+    errors = sum
+    errorPoint = point
+    return shape.count == 0 ? 0 : (squares / Double(shape.count)).squareRoot()
   }
 
   /// The root mean square of the errors accumulated; nil where there are none.
   func accumulatedError(at end: TimePoint) -> Double? {
-    accumulated.map { $0.error.rootMeanSquare() * end.standardDeviation / $0.point.standardDeviation }
+    guard let errors, let errorPoint else { return nil }
+    return errors.rootMeanSquare() * end.standardDeviation / errorPoint.standardDeviation
   }
 
   private mutating func apply(_ combination: SamplingPlan.Combination) {
     // The register's last tensor is dead: taken out, its memory is this one's alone and can be written again.
     var result = registers[combination.output.index].take() ?? State(zeros: shape)
-    assign(combination.terms, noises: combination.noises, to: &result)
-    combination.bound?.apply(to: &result)
-    registers[combination.output.index] = result
-  }
-
-  private mutating func assign(
-    _ terms: [SamplingPlan.Combination.Term], noises: [SamplingPlan.Combination.Noise], to result: inout State
-  ) {
-    for term in terms { scratch.terms.append(.init(term.coefficient, self[term.register])) }
-    for draw in noises {
+    gather(combination.terms)
+    for draw in combination.noises {
       if let make = noise.draw {
         scratch.terms.append(.init(draw.coefficient, make(field, draw.stream, shape)))
       } else {
@@ -125,5 +122,22 @@ struct RegisterMachine<State: Tensor> {
     result.assign(scratch)
     scratch.terms.removeAll(keepingCapacity: true)
     scratch.noises.removeAll(keepingCapacity: true)
+    combination.bound?.apply(to: &result)
+    registers[combination.output.index] = result
   }
+
+  private mutating func gather(_ terms: [SamplingPlan.Combination.Term]) {
+    for term in terms { scratch.terms.append(.init(term.coefficient, self[term.register])) }
+  }
+}
+
+/// What an operation leaves for the run to take note of.
+enum MachineEvent {
+  /// The model is to be evaluated; ``RegisterMachine/supply(_:unguided:)`` goes on.
+  case evaluation(SamplingPlan.Evaluation)
+  case combination(SamplingPlan.Combination)
+  /// An error is to be estimated before the next operation, which may overwrite what it is made of.
+  case estimate(SamplingPlan.Estimate)
+  /// No operation is left.
+  case finished
 }

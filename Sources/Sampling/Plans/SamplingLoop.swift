@@ -2,30 +2,40 @@ import Tensors
 
 /// Drives images through their steps side by side, so that a model can batch their evaluations.
 ///
-/// No operation mixes images. Each may be at a step and a time of its own.
-struct SamplingLoop<Run: ImageRun, Guide: Guidance> {
+/// No operation mixes images. Each may be at a step and a time of its own. A step of a solver takes a few microseconds,
+/// so what happens in every step allocates nothing, and images are objects: in code that knows no tensor type, copies
+/// of structs and of their parts are slow.
+final class SamplingLoop<Run: ImageRun, Guide: Guidance> {
   typealias State = Run.State
 
-  private struct Image {
-    var run: Run
+  private final class Image {
+    let run: Run
     var evaluations = 0
     /// Evaluations of the solver, each of which may cost several branches.
     var moments = 0
     var memory = GuidanceMemory<State>()
     var step = 0
     var point: TimePoint?
-    var pending: (state: State, point: TimePoint)?
+    /// Where an evaluation is asked for that has not been made.
+    var pending: TimePoint?
     /// What the pending evaluation is made of.
     var branches: [GuidanceBranch] = []
     var isFinished = false
+
+    init(_ run: Run) {
+      self.run = run
+    }
   }
 
-  private var images: [Image]
+  private let images: [Image]
+  // Kept between steps for their memory, and empty between uses: the tensors they hold cannot be written in place.
+  private var requests: [DenoiserRequest<State>] = []
+  private var states: [State] = []
   private let guidance: Guide
   private let prediction: Prediction
 
   init(_ runs: [Run], guidance: Guide, prediction: Prediction) {
-    images = runs.map { Image(run: $0) }
+    images = runs.map { Image($0) }
     self.guidance = guidance
     self.prediction = prediction
   }
@@ -34,15 +44,19 @@ struct SamplingLoop<Run: ImageRun, Guide: Guidance> {
   ///
   /// - Throws: `CancellationError`, ``SamplingError/wrongModelOutput(found:expected:)``, and what `observe` and the model
   ///   throw.
-  nonisolated(nonsending) mutating func run(
+  nonisolated(nonsending) func run(
     observe: (SamplingProgress<State>) throws -> Void,
     denoise: ([DenoiserRequest<State>]) async throws -> [State]
   ) async throws -> [SamplingResult<State>] {
     while true {
-      while advance() { try observe(progress) }
-      guard hasUnfinished else { break }
+      while advance() {
+        try observe(progress())
+        states.removeAll(keepingCapacity: true)
+      }
+      ask()
+      if requests.isEmpty, !hasPending { break }
       try Task.checkCancellation()
-      try await evaluate(denoise)
+      try supply(requests.isEmpty ? [] : try await denoise(requests))
     }
     return images.map {
       SamplingResult(
@@ -51,79 +65,81 @@ struct SamplingLoop<Run: ImageRun, Guide: Guidance> {
     }
   }
 
-  private var hasUnfinished: Bool {
-    for index in images.indices where !images[index].isFinished { return true }
-    return false
-  }
-
   /// Takes every image that waits for nothing to its next event; says whether one has completed a step.
-  private mutating func advance() -> Bool {
+  private func advance() -> Bool {
     var hasStepped = false
-    for index in images.indices where images[index].pending == nil && !images[index].isFinished {
-      switch images[index].run.advance() {
-      case .evaluation(let state, let point): images[index].pending = (state, point)
-      case .finished: images[index].isFinished = true
+    for index in 0..<images.count {
+      let image = images[index]
+      guard image.pending == nil, !image.isFinished else { continue }
+      switch image.run.advance() {
+      case .evaluation(let point): image.pending = point
+      case .finished: image.isFinished = true
       case .step(let step, let point):
-        images[index].step = step
-        images[index].point = point
+        image.step = step
+        image.point = point
         hasStepped = true
       }
     }
     return hasStepped
   }
 
-  private nonisolated(nonsending) mutating func evaluate(
-    _ denoise: ([DenoiserRequest<State>]) async throws -> [State]
-  ) async throws {
-    var requests: [DenoiserRequest<State>] = []
-    for index in images.indices {
-      guard let pending = images[index].pending else { continue }
-      let branches = guidance.branches(at: .init(point: pending.point, evaluation: images[index].moments))
-      images[index].branches = branches
-      for branch in branches {
+  private var hasPending: Bool {
+    for index in 0..<images.count where images[index].pending != nil { return true }
+    return false
+  }
+
+  /// Fills the requests with what the pending evaluations are made of.
+  private func ask() {
+    for index in 0..<images.count {
+      let image = images[index]
+      guard let point = image.pending else { continue }
+      image.branches = guidance.branches(at: .init(point: point, evaluation: image.moments))
+      let state = image.run.modelInput
+      for branch in 0..<image.branches.count {
         requests.append(
-          DenoiserRequest(state: pending.state, time: pending.point, image: index, branch: branch))
+          DenoiserRequest(state: state, time: point, image: index, branch: image.branches[branch]))
       }
     }
-    let outputs = requests.isEmpty ? [] : try await denoise(requests)
-    guard Self.fit(outputs, requests) else {
+  }
+
+  /// Hands the model's outputs over, one per request.
+  private func supply(_ outputs: [State]) throws {
+    guard fit(outputs) else {
       throw SamplingError.wrongModelOutput(
         found: "\(outputs.count) outputs of shapes \(Set(outputs.map { $0.shape }))",
         expected: "\(requests.count) of \(requests[0].state.shape)")
     }
-    // The requests hold the states: freed, a step can write where they were.
-    requests = []
     var next = 0
-    for index in images.indices {
-      guard let pending = images[index].pending.take() else { continue }
-      let branches = images[index].branches
-      let own = BranchOutputs(outputs[next..<next + branches.count], of: branches, state: pending.state)
-      next += branches.count
-      let moment = GuidanceMoment(point: pending.point, evaluation: images[index].moments)
-      let output = guidance.guided(own, prediction: prediction, at: moment, memory: &images[index].memory)
-      images[index].run.supply(output, unguided: own.contains(.unconditional) ? own[.unconditional] : output)
-      images[index].evaluations += branches.count
-      images[index].moments += 1
+    for index in 0..<images.count {
+      let image = images[index]
+      guard let point = image.pending.take() else { continue }
+      let own = BranchOutputs(
+        outputs[next..<next + image.branches.count], of: image.branches, state: image.run.modelInput)
+      next += image.branches.count
+      let moment = GuidanceMoment(point: point, evaluation: image.moments)
+      let output = guidance.guided(own, prediction: prediction, at: moment, memory: &image.memory)
+      image.run.supply(output, unguided: own.contains(.unconditional) ? own[.unconditional] : output)
+      image.evaluations += image.branches.count
+      image.moments += 1
     }
+    requests.removeAll(keepingCapacity: true)
   }
 
-  private static func fit(_ outputs: [State], _ requests: [DenoiserRequest<State>]) -> Bool {
+  private func fit(_ outputs: [State]) -> Bool {
     guard outputs.count == requests.count else { return false }
-    for index in outputs.indices where outputs[index].shape != requests[index].state.shape { return false }
+    for index in 0..<outputs.count where outputs[index].shape != requests[index].state.shape { return false }
     return true
   }
 
-  private var progress: SamplingProgress<State> {
-    // In loops over indices: key paths and copies of images are slow in generic code.
+  private func progress() -> SamplingProgress<State> {
     var (step, evaluations) = (0, 0)
     var noisiest: TimePoint?
-    var states: [State] = []
-    states.reserveCapacity(images.count)
-    for index in images.indices {
-      step = max(step, images[index].step)
-      evaluations += images[index].evaluations
-      states.append(images[index].run.state)
-      if let point = images[index].point, noisiest.map({ $0.noiseToSignal < point.noiseToSignal }) ?? true {
+    for index in 0..<images.count {
+      let image = images[index]
+      step = max(step, image.step)
+      evaluations += image.evaluations
+      states.append(image.run.state)
+      if let point = image.point, noisiest.map({ $0.noiseToSignal < point.noiseToSignal }) ?? true {
         noisiest = point
       }
     }

@@ -26,7 +26,7 @@ extension SamplingPlan {
     }
     let states = try startingStates(fields: fields, shape: shape, start: start, noise: noise, at: grid[0])
     let runs = zip(states, fields).map { PlanRun(self, state: $0, field: $1, noise: noise) }
-    var loop = SamplingLoop(runs, guidance: guidance, prediction: prediction)
+    let loop = SamplingLoop(runs, guidance: guidance, prediction: prediction)
     return try await loop.run(observe: observe, denoise: denoise)
   }
 

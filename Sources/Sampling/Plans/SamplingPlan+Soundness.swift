@@ -5,7 +5,8 @@ extension SamplingPlan {
   /// the grid is completed once and in order, and all numbers are finite.
   var fault: String? {
     do { _ = try GridSteps(grid) } catch { return error.description }
-    guard (1...operations.count + 1).contains(registerCount) else { return "there are \(registerCount) registers" }
+    // An evaluation may write two.
+    guard (1...2 * operations.count + 1).contains(registerCount) else { return "there are \(registerCount) registers" }
     var written: Set = [input]
     var completed = 0
     for (index, operation) in operations.enumerated() {

@@ -18,8 +18,9 @@ struct TrialStep {
     var builder = PlanBuilder(prediction: prediction, bound: bound, known: s)
     try write(&builder)
     let newest = builder.newest.flatMap { $0.point == t && $0.input == builder.state ? $0.output : nil }
+    let results = [0, 1, builder.state] + [newest].compactMap(\.self)
     let schedule = RegisterAllocation(
-      builder.operations, results: [0, 1, builder.state] + [newest].compactMap(\.self), given: 2)
+      OperationFusion(builder.operations, results: results).operations, results: results, given: 2)
     operations = schedule.operations
     registerCount = schedule.count
     result = schedule.outputs[2]

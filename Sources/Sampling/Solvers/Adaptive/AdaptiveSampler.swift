@@ -89,7 +89,7 @@ public struct AdaptiveSampler: Sendable {
   ) async throws -> [SamplingResult<State>] {
     let states = try startingStates(fields: fields, shape: shape, start: initial, noise: noise, at: start)
     let runs = zip(states, fields).map { AdaptiveRun(self, state: $0, field: $1, noise: noise) }
-    var loop = SamplingLoop(runs, guidance: guidance, prediction: prediction)
+    let loop = SamplingLoop(runs, guidance: guidance, prediction: prediction)
     return try await loop.run(observe: observe, denoise: denoise)
   }
 

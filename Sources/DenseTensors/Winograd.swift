@@ -1,0 +1,91 @@
+import CKernels
+
+/// Winograd's convolution, where that is the faster one.
+enum Winograd {
+  /// Whether the layer should be computed so. A matter of one image alone, so that no image depends on its batch.
+  static func pays(for operation: fs_convolution) -> Bool {
+    guard operation.kernel_height == 3, operation.kernel_width == 3, operation.stride == 1,
+      min(operation.channels, operation.outputs) >= 16  // or the transforms of the patches cost more than is saved
+    else { return false }
+    let tiles = withUnsafePointer(to: operation) { fs_winograd_tiles($0) }
+    // Multiplications per weight, measured against what transforming it costs.
+    let cost = 36 * tiles + 240, direct = 9 * operation.out_height * operation.out_width
+    // One of them takes, as measured, three times what bfloat16 takes for a direct one.
+    switch operation.format {
+    case FS_INT8: return false
+    case FS_BFLOAT16 where fs_pixel_bytes(FS_BFLOAT16, operation.channels) > 0: return 3 * cost < direct
+    default: return cost < direct
+    }
+  }
+
+  /// The bytes of transformed patches kept at a time: they share the third-level cache with the weights.
+  private static let patchBytes = 6 << 20
+  /// The tiles of one part at most: more share each transformed weight, but their sums leave the second-level cache.
+  private static let mostTiles = 132
+  /// The tiles of one part at least, where there are more: fewer would not pay for transforming the weights again.
+  private static let fewestTiles = 12
+  /// The tiles whose patches one task transforms, of which parts hold a multiple.
+  private static let grain = 4
+
+  /// The tiles of one part, and the parts whose patches are kept at a time.
+  private static func plan(_ operation: fs_convolution, tiles: Int, panels: Int) -> (size: Int, parts: Int) {
+    let fitting = patchBytes / (36 * MemoryLayout<Float>.stride * Int(operation.channels))
+    // Where panels are few, every thread's share comes from parts.
+    let wanted = (4 * ThreadPool.threadCount + panels - 1) / panels
+    let limit = max(fewestTiles, min(mostTiles, fitting / wanted))
+    let parts = max((tiles + limit - 1) / limit, min(wanted, tiles / fewestTiles), 1)
+    let size = ((tiles + parts - 1) / parts + grain - 1) / grain * grain
+    return (size, min(max(fitting / size, 1), parts))
+  }
+
+  /// Transforms as many patches as fit, then multiplies them by parts and panels, and so on. Every weight is
+  /// transformed once per part.
+  static func run(_ operation: fs_convolution, images: Int, panels: Int) {
+    withUnsafePointer(to: operation) { pointer in
+      // The pointer outlives the calls, which only read it.
+      nonisolated(unsafe) let pointer = pointer
+      let tiles = images * Int(fs_winograd_tiles(pointer))
+      guard tiles > 0 else { return }
+      /// Little work is done on the spot: waking a thread would cost more.
+      func forEach(_ count: Int, _ body: (Int) -> Void) {
+        if tiles * panels * Int(operation.channels) < 1000 {
+          for index in 0..<count { body(index) }
+        } else {
+          ThreadPool.forEach(count, body)
+        }
+      }
+      let (size, parts) = plan(operation, tiles: tiles, panels: panels)
+      let patchCount = Int(fs_winograd_patch_count(pointer, Int64(min(size, tiles))))
+      withScratch(parts * patchCount) { patches in
+        nonisolated(unsafe) let patches = patches
+        for start in stride(from: 0, to: tiles, by: parts * size) {
+          let end = min(start + parts * size, tiles)
+          /// The tiles of the part that a tile is in, and the part's patches.
+          func part(of tile: Int) -> (begin: Int64, end: Int64, patches: UnsafeMutablePointer<Float>) {
+            let index = (tile - start) / size
+            let begin = start + index * size
+            return (Int64(begin), Int64(min(begin + size, end)), patches + index * patchCount)
+          }
+          forEach((end - start + grain - 1) / grain) { task in
+            let (first, part) = (start + task * grain, part(of: start + task * grain))
+            fs_winograd_patches(
+              pointer, part.begin, part.end, Int64(first), min(Int64(first + grain), part.end), part.patches)
+          }
+          let partCount = (end - start + size - 1) / size
+          forEach(partCount * panels) { task in
+            let (part, panel) = (part(of: start + task / panels * size), Int64(task % panels))
+            withScratch(Int(fs_winograd_scratch_count(pointer, part.end - part.begin))) {
+              fs_winograd(pointer, part.begin, part.end, panel, panel + 1, part.patches, $0)
+            }
+          }
+        }
+      }
+    }
+  }
+
+  private static func withScratch(_ count: Int, _ body: (UnsafeMutablePointer<Float>) -> Void) {
+    withUnsafeTemporaryAllocation(byteCount: count * MemoryLayout<Float>.stride, alignment: 64) { scratch in
+      body(scratch.assumingMemoryBound(to: Float.self).baseAddress!)
+    }
+  }
+}

@@ -1,0 +1,171 @@
+import CKernels
+import Foundation
+import Testing
+
+/// The kernel of attention, one head of one image at a time, and the exponential inside it.
+extension KernelTests {
+  /// Queries, keys and values in buffers that end with their last elements.
+  struct AttentionHead: ~Copyable {
+    let length: Int
+    let keys: Int
+    let dimension: Int
+    let isCausal: Bool
+    let query: GuardedBuffer<Float>
+    let key: GuardedBuffer<Float>
+    let value: GuardedBuffer<Float>
+
+    var queryStride: Int { dimension + 3 }
+    var keyStride: Int { dimension + 5 }
+    var outputStride: Int { dimension + 1 }
+
+    init(length: Int, keys: Int, dimension: Int, isCausal: Bool = false) {
+      (self.length, self.keys, self.dimension, self.isCausal) = (length, keys, dimension, isCausal)
+      var numbers = TestNumbers(seed: UInt64(length + keys + dimension))
+      query = GuardedBuffer(numbers.array((length - 1) * (dimension + 3) + dimension))
+      key = GuardedBuffer(numbers.array((keys - 1) * (dimension + 5) + dimension))
+      value = GuardedBuffer(numbers.array((keys - 1) * (dimension + 5) + dimension))
+    }
+
+    func visibleKeys(_ row: Int) -> Int { isCausal ? min(row + 1, keys) : keys }
+
+    /// `[length, dimension]`, by the kernel in the pieces given.
+    func result(_ pieces: [Range<Int>]? = nil) -> [Float] {
+      let output = GuardedBuffer(unwritten: (length - 1) * outputStride + dimension)
+      // Behind scratch lies a guard page, too.
+      let scratch = GuardedBuffer(unwritten: Int(fs_attention_scratch_count(Int64(dimension))))
+      var operation = fs_attention(
+        query: query.pointer, query_stride: Int64(queryStride), key: key.pointer, value: value.pointer,
+        key_stride: Int64(keyStride), keys: Int64(keys), dimension: Int64(dimension),
+        scale: 1 / Float(dimension).squareRoot(), causal: isCausal, output: output.pointer,
+        output_stride: Int64(outputStride))
+      for piece in pieces ?? [0..<length] {
+        fs_attend(&operation, Int64(piece.lowerBound), Int64(piece.upperBound), scratch.pointer)
+      }
+      let values = output.values
+      let between = values.indices.filter { $0 % outputStride == dimension }
+      #expect(between.allSatisfy { values[$0].isNaN }, "written between the rows")
+      return (0..<length).flatMap { values[$0 * outputStride..<$0 * outputStride + dimension] }
+    }
+
+    /// One row by the definition, in double precision, and what float may be off.
+    func expected(_ row: Int) -> (values: [Double], bound: Double) {
+      let query = query.elements[(row * queryStride)...].prefix(dimension).map(Double.init)
+      let visible = visibleKeys(row)
+      var (scores, size): ([Double], Double) = ([], 0)
+      for key in 0..<visible {
+        var (score, products) = (0.0, 0.0)
+        for (column, number) in query.enumerated() {
+          let product = number * Double(self.key.elements[key * keyStride + column])
+          score += product
+          products += abs(product)
+        }
+        scores.append(score / Double(dimension).squareRoot())
+        size = max(size, products / Double(dimension).squareRoot())
+      }
+      let largest = scores.max()!
+      let weights = scores.map { exp($0 - largest) }
+      let total = weights.reduce(0, +)
+      var values = [Double](repeating: 0, count: dimension)
+      for (key, weight) in weights.enumerated() {
+        for column in 0..<dimension {
+          values[column] += weight / total * Double(value.elements[key * keyStride + column])
+        }
+      }
+      // A score is off by a few roundings of the sum of its products' sizes, 2^x by two; both change the weights and
+      // their total. The values are at most 1; the sum over the keys is rounded as often as there are keys.
+      return (values, 2 * (4 * roundoff + 4 * roundoff * size) + roundoff * (4 + Double(visible).squareRoot()))
+    }
+  }
+
+  /// Around the vectors, tiles and blocks of all instruction sets.
+  static let attentionLengths = [1, 15, 16, 17, 77, 129, 300]
+
+  @Test(arguments: instructionSets, [1, 8, 40, 41, 64, 160, 512]) func attention(_ set: String, _ dimension: Int) {
+    withInstructionSet(set) {
+      for (index, length) in Self.attentionLengths.enumerated() {
+        for (keys, isCausal) in [(Self.attentionLengths[(index * 3 + 4) % 7], false), (length, true), (50, true)] {
+          let head = AttentionHead(length: length, keys: keys, dimension: dimension, isCausal: isCausal)
+          let result = head.result()
+          var worst = 0.0
+          for row in stride(from: 0, to: length, by: 1 + length / 40) {
+            let (values, bound) = head.expected(row)
+            for (value, expected) in zip(result[(row * dimension)...], values) {
+              let ratio = abs(Double(value) - expected) / bound
+              worst = ratio <= worst ? worst : ratio
+            }
+          }
+          #expect(worst <= 1, "\(length) queries, \(keys) keys, causal: \(isCausal)")
+          // A query's bits do not depend on those computed with it.
+          var numbers = TestNumbers(seed: UInt64(length))
+          let inPieces = head.result(numbers.pieces(of: length, atMost: 60))
+          #expect(inPieces == result)
+        }
+      }
+    }
+  }
+
+  /// A broken model must show, in every column of the queries that see the broken key, and in no other.
+  @Test(arguments: instructionSets, [false, true]) func brokenScores(_ set: String, _ isCausal: Bool) {
+    withInstructionSet(set) {
+      for broken in [Float.nan, .infinity] {
+        for position in [0, 1, 16, 128, 149] {
+          let head = AttentionHead(length: 150, keys: 150, dimension: 5, isCausal: isCausal)
+          for row in 0..<150 { head.query.elements[row * head.queryStride] = 1 }
+          head.key.elements[position * head.keyStride] = broken
+          let result = head.result()
+          for row in 0..<150 {
+            let isBroken = position < head.visibleKeys(row)
+            #expect(result[row * 5..<row * 5 + 5].allSatisfy { $0.isNaN == isBroken }, "key \(position), row \(row)")
+          }
+        }
+      }
+    }
+  }
+
+  /// Keys of score -infinity, or far below the others, count nothing, also where they fill the first block.
+  @Test(arguments: instructionSets, [-1000, -1e30, -.infinity] as [Float])
+  func lowScores(_ set: String, _ lowest: Float) {
+    withInstructionSet(set) {
+      for last in [0, 16, 127, 128, 149] {
+        let head = AttentionHead(length: 20, keys: 150, dimension: 1)
+        for row in 0..<20 { head.query.elements[row * head.queryStride] = 1 }
+        for key in 0..<150 { head.key.elements[key * head.keyStride] = key == last ? 0 : lowest }
+        let value = head.value.elements[last * head.keyStride]
+        #expect(head.result() == [Float](repeating: value, count: 20), "key \(last)")
+      }
+      let head = AttentionHead(length: 20, keys: 150, dimension: 1)
+      for row in 0..<20 { head.query.elements[row * head.queryStride] = 1 }
+      for key in 0..<150 { head.key.elements[key * head.keyStride] = -.infinity }
+      #expect(head.result().allSatisfy { $0.isNaN })
+    }
+  }
+
+  /// Every 61st float from -0 to -127.5, about five million.
+  static let exponents: [Float] =
+    stride(from: Float(-0.0).bitPattern, through: Float(-127.5).bitPattern, by: 61).map(Float.init(bitPattern:))
+
+  @Test(arguments: instructionSets) func exponential(_ set: String) {
+    withInstructionSet(set) {
+      // Multiplication and addition are rounded once where they are fused.
+      let bound = set == "portable" ? 2.0 : 1.0
+      var worst: (error: Double, input: Float) = (0, 0)
+      let buffer = GuardedBuffer(Self.exponents)
+      fs_exp2(buffer.pointer, buffer.pointer, Int64(Self.exponents.count))
+      for (input, output) in zip(Self.exponents, buffer.elements) {
+        let exact = exp2(Double(input))
+        // From there on zero is as good as the subnormal numbers.
+        let error = abs(Double(output) - exact) / (input < -126 ? 0x1p-126 : Double(Float(exact).ulp))
+        if !(error <= worst.error) { worst = (error, input) }
+      }
+      #expect(worst.error < bound, "at \(worst.input)")
+      for count in Self.sizes {
+        let ends = GuardedBuffer([Float](repeating: -.infinity, count: count - 1) + [0])
+        fs_exp2(ends.pointer, ends.pointer, Int64(count))
+        #expect(ends.values == [Float](repeating: 0, count: count - 1) + [1])
+        let broken = GuardedBuffer([Float](repeating: .nan, count: count))
+        fs_exp2(broken.pointer, broken.pointer, Int64(count))
+        #expect(broken.values.allSatisfy { $0.isNaN })
+      }
+    }
+  }
+}
