@@ -60,7 +60,8 @@ static void ISA(convolve_bfloat16_dot)(
   fs_pixels pixels = {op->pixels, fs_bfloat16_stride(op->channels), op->zeros};
   int64_t inputs = op->kernel_height * op->kernel_width * fs_bfloat16_padded(op->channels);
   ISA(convolve_tiles)(
-    op, &pixels, inputs * (int64_t)sizeof(uint16_t), ISA(multiply_bfloat16), row_begin, row_end, panel_begin, panel_end);
+    op, &pixels, inputs * (int64_t)sizeof(uint16_t), ISA(multiply_bfloat16), row_begin, row_end, panel_begin,
+    panel_end);
 }
 
 // Rounds to the nearest bfloat16, ties to even.

@@ -12,7 +12,8 @@ extension KernelTests {
       ConvolutionProblem(images: 1, height: 2, width: 3, channels: 257, outputs: 50),
       ConvolutionProblem(images: 1, height: 3, width: 3, channels: 127, outputs: 16),
       ConvolutionProblem(images: 1, height: 3, width: 3, channels: 43, outputs: 17),
-      ConvolutionProblem(images: 1, height: 1, width: 99, channels: 384, outputs: 37, kernel: (1, 1), padding: .init(0)),
+      ConvolutionProblem(
+        images: 1, height: 1, width: 99, channels: 384, outputs: 37, kernel: (1, 1), padding: .init(0)),
     ]
 
   @Test(arguments: instructionSets, formatProblems) func float16Weights(_ set: String, _ problem: ConvolutionProblem) {
@@ -49,8 +50,8 @@ extension KernelTests {
       // No weight is off by more than half a step, 1 / 254, no input by more than a step of 2 / 255 (its own rounding
       // and the zero point's); those add up at random.
       for (found, expected) in zip(whole, problem.reference(data)) {
-        let step = 1.0 / 254 + 2.0 / 255
-        #expect(abs(Double(found) - expected.sum) <= 4 * Double(abs(problem.scale)) * step * expected.terms.squareRoot())
+        let step = Double(abs(problem.scale)) * (1.0 / 254 + 2.0 / 255)
+        #expect(abs(Double(found) - expected.sum) <= 4 * step * expected.terms.squareRoot())
       }
     }
   }
@@ -87,7 +88,8 @@ extension KernelTests {
   @Test(arguments: instructionSets) func bfloat16OfAwkwardNumbers(_ set: String) {
     withInstructionSet(set) {
       let problem = ConvolutionProblem(
-        images: 1, height: 1, width: 5, channels: 3, outputs: 1, kernel: (1, 1), padding: .init(0), addends: [], scale: 1
+        images: 1, height: 1, width: 5, channels: 3, outputs: 1, kernel: (1, 1), padding: .init(0), addends: [],
+        scale: 1
       ).stored(as: FS_BFLOAT16)
       var data = problem.makeData().with(weights: [1, 1, 0])
       // 1 + 2^-8 lies between two bfloat16s and goes to the even one, 1; as does 1 + 3 x 2^-8 upwards.
@@ -171,7 +173,8 @@ extension ConvolutionProblem {
       for output in 0..<outputs {
         var sum: Float = 0
         for tap in 0..<taps {
-          let (inY, inX) = (y * stride + tap / kernel.width - padding.top, x * stride + tap % kernel.width - padding.left)
+          let (ky, kx) = (tap / kernel.width, tap % kernel.width)
+          let (inY, inX) = (y * stride + ky - padding.top, x * stride + kx - padding.left)
           guard (0..<height * upsampling).contains(inY), (0..<width * upsampling).contains(inX) else { continue }
           let pixel = pixels[(image * height + inY / upsampling) * width + inX / upsampling]
           var integers: Int32 = 0
