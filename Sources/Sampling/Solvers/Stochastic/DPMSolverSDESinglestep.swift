@@ -2,7 +2,8 @@
 ///
 /// Lu et al. 2022, arXiv:2211.01095, and diffusers' `sde-dpmsolver++` of its singlestep class. The stages of a step see
 /// nested stretches of one Brownian path. diffusers draws the noise of every stage afresh, which keeps the distribution
-/// at first order: the noise of a stage then has nothing to do with that of the step it predicts for.
+/// at first order: the noise of a stage then has nothing to do with that of the step it predicts for. With three stages
+/// the mean is of third order and the variance of second, as in ``DPMSolverSDEMultistep``.
 public struct DPMSolverSDESinglestep: Solver {
   /// How the form with two derivatives weights the second, which is heun's of order 3.
   public enum ThirdOrder: String, Sendable, CaseIterable {
