@@ -119,7 +119,7 @@ INLINE void ISA(value_tile)(
     FULLY_UNROLLED for (int v = 0; v < vectors; v++) ISA(store)(output + r * width + v * LANES, acc[r][v]);
 }
 
-// The largest scores of a tile of queries before and after a block, and which keys each query sees: those below `visible`.
+// The largest scores of a tile of queries before and after a block, and what each query sees: the keys below `visible`.
 typedef struct {
   vf before[SCORE_VECTORS], top[SCORE_VECTORS];
   vi visible[SCORE_VECTORS];
