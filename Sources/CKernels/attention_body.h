@@ -41,11 +41,42 @@ typedef struct {
   float *scores;        // [keys][queries of the tile]
 } ISA(attention_state);
 
+// What differs by precision: queries converted in place, the copy of a block, and what adds it to one or SCORE_VECTORS
+// vectors of queries.
+typedef struct {
+  void (*convert_queries)(float *query, int64_t width, int64_t padded);
+  void (*copy_block)(ISA(attention_state) *, int64_t first, int64_t keys);
+  void (*attend_one)(const ISA(attention_state) *, const float *, float *, float *, float *, int64_t);
+  void (*attend_all)(const ISA(attention_state) *, const float *, float *, float *, float *, int64_t);
+} ISA(attention_methods);
+
+// To bfloat16 and back, to nearest, of halves to even. NaN stays NaN.
+INLINE vf ISA(round_bfloat16)(vf x) {
+  vi bits = (vi)x, mask = x == x;
+  vi rounded = (bits + 0x7fff + ((bits >> 16) & 1)) & (int32_t)0xffff0000;
+  return (vf)((rounded & mask) | (bits & ~mask));
+}
+
 // Which scores of keys from `key` on a lane may not see become -infinity; a lane sees the keys below `visible`.
 INLINE vf ISA(mask_score)(vf score, int64_t key, vi visible) {
   vi mask = visible > (int32_t)key;
   vf lowest = ISA(splat)(-INFINITY);
   return (vf)(((vi)score & mask) | ((vi)lowest & ~mask));
+}
+
+// Masks and keeps the scores of one tile of keys, from `key` of the block on.
+INLINE void ISA(keep_scores)(
+  const ISA(attention_state) *s, int64_t key, vf *scores, const vi *visible, int64_t least_visible, vf *highest,
+  const int vectors) {
+  const int64_t width = vectors * LANES;
+  bool is_masked = s->first_key + key + SCORE_TILE > least_visible;
+  FULLY_UNROLLED for (int r = 0; r < SCORE_TILE; r++)
+    FULLY_UNROLLED for (int v = 0; v < vectors; v++) {
+      vf score = scores[r * SCORE_VECTORS + v];
+      if (is_masked) score = ISA(mask_score)(score, s->first_key + key + r, visible[v]);
+      highest[v] = ISA(max)(highest[v], score);
+      ISA(store)(s->scores + (key + r) * width + v * LANES, score);
+    }
 }
 
 // Scores of one tile of keys from `key` of the block on.
@@ -66,15 +97,7 @@ INLINE void ISA(score_tile)(
     FULLY_UNROLLED for (int r = 0; r < SCORE_TILE; r++)
       FULLY_UNROLLED for (int v = 0; v < vectors; v++) acc[r][v] += k[r][c] * q[v];
   }
-  if (s->first_key + key + SCORE_TILE > least_visible)
-    FULLY_UNROLLED for (int r = 0; r < SCORE_TILE; r++)
-      FULLY_UNROLLED for (int v = 0; v < vectors; v++)
-        acc[r][v] = ISA(mask_score)(acc[r][v], s->first_key + key + r, visible[v]);
-  FULLY_UNROLLED for (int r = 0; r < SCORE_TILE; r++)
-    FULLY_UNROLLED for (int v = 0; v < vectors; v++) {
-      highest[v] = ISA(max)(highest[v], acc[r][v]);
-      ISA(store)(s->scores + (key + r) * width + v * LANES, acc[r][v]);
-    }
+  ISA(keep_scores)(s, key, &acc[0][0], visible, least_visible, highest, vectors);
 }
 
 // output := output x factor + weights x values, for one tile of columns.
@@ -96,53 +119,65 @@ INLINE void ISA(value_tile)(
     FULLY_UNROLLED for (int v = 0; v < vectors; v++) ISA(store)(output + r * width + v * LANES, acc[r][v]);
 }
 
+// The largest scores of a tile of queries before and after a block, and which keys each query sees: those below `visible`.
+typedef struct {
+  vf before[SCORE_VECTORS], top[SCORE_VECTORS];
+  vi visible[SCORE_VECTORS];
+  int64_t least_visible;
+} ISA(query_lanes);
+
+INLINE ISA(query_lanes) ISA(query_lanes_of)(
+  const ISA(attention_state) *s, const float *highest, int64_t first_query, const int vectors) {
+  int64_t keys = s->op->keys;
+  ISA(query_lanes) lanes;
+  lanes.least_visible = s->op->causal && first_query + 1 < keys ? first_query + 1 : keys;
+  FULLY_UNROLLED for (int v = 0; v < vectors; v++) {
+    lanes.before[v] = lanes.top[v] = ISA(load)(highest + v * LANES);
+    for (int lane = 0; lane < LANES; lane++) {
+      int64_t seen = first_query + v * LANES + lane + 1;
+      lanes.visible[v][lane] = (int32_t)(s->op->causal && seen < keys ? seen : keys);
+    }
+  }
+  return lanes;
+}
+
 // Adds the current block of keys to a tile of queries, whose first one is `first_query`.
 INLINE void ISA(attend_tile)(
   const ISA(attention_state) *s, const float *query, float *output, float *highest, float *total, int64_t first_query,
-  const int vectors) {
+  const int vectors, const bool rounded) {
   const int64_t width = vectors * LANES;
-  vi visible[SCORE_VECTORS];
-  vf before[SCORE_VECTORS], top[SCORE_VECTORS], factor[SCORE_VECTORS], sum[SCORE_VECTORS];
-  int64_t least_visible = s->op->keys;
-  if (s->op->causal && first_query + 1 < least_visible) least_visible = first_query + 1;
-  FULLY_UNROLLED for (int v = 0; v < vectors; v++) {
-    before[v] = top[v] = ISA(load)(highest + v * LANES);
-    for (int lane = 0; lane < LANES; lane++) {
-      int64_t seen = s->op->keys, position = first_query + v * LANES + lane;
-      if (s->op->causal && position + 1 < seen) seen = position + 1;
-      visible[v][lane] = (int32_t)seen;
-    }
-  }
+  ISA(query_lanes) lanes = ISA(query_lanes_of)(s, highest, first_query, vectors);
   for (int64_t key = 0; key < s->keys; key += SCORE_TILE)
-    ISA(score_tile)(s, query, key, visible, least_visible, top, vectors);
+    ISA(score_tile)(s, query, key, lanes.visible, lanes.least_visible, lanes.top, vectors);
+  vf factor[SCORE_VECTORS], sum[SCORE_VECTORS];
   FULLY_UNROLLED for (int v = 0; v < vectors; v++) {
-    factor[v] = ISA(exp2)(before[v] - top[v]);
+    factor[v] = ISA(exp2)(lanes.before[v] - lanes.top[v]);
     sum[v] = ISA(load)(total + v * LANES) * factor[v];
   }
   for (int64_t key = 0; key < s->keys; key++)
     FULLY_UNROLLED for (int v = 0; v < vectors; v++) {
       float *score = s->scores + key * width + v * LANES;
-      vf weight = ISA(exp2)(ISA(load)(score) - top[v]);
+      vf weight = ISA(exp2)(ISA(load)(score) - lanes.top[v]);
       sum[v] += weight;
-      ISA(store)(score, weight);
+      ISA(store)(score, rounded ? ISA(round_bfloat16)(weight) : weight);
     }
   FULLY_UNROLLED for (int v = 0; v < vectors; v++) {
-    ISA(store)(highest + v * LANES, top[v]);
+    ISA(store)(highest + v * LANES, lanes.top[v]);
     ISA(store)(total + v * LANES, sum[v]);
   }
   for (int64_t c = 0; c < s->padded; c += SCORE_TILE)
     ISA(value_tile)(s, output + c * width, s->value_block + c * s->keys, factor, vectors);
 }
 
-static void ISA(attend_tile_1)(
-  const ISA(attention_state) *s, const float *query, float *output, float *highest, float *total, int64_t first) {
-  ISA(attend_tile)(s, query, output, highest, total, first, 1);
-}
-
-static void ISA(attend_tile_all)(
-  const ISA(attention_state) *s, const float *query, float *output, float *highest, float *total, int64_t first) {
-  ISA(attend_tile)(s, query, output, highest, total, first, SCORE_VECTORS);
-}
+#define ATTEND_TILE(name, tile, ...)                                                                                 \
+  static void ISA(name)(                                                                                            \
+    const ISA(attention_state) *s, const float *query, float *output, float *highest, float *total, int64_t first) { \
+    ISA(tile)(s, query, output, highest, total, first, __VA_ARGS__);                                                 \
+  }
+ATTEND_TILE(attend_one, attend_tile, 1, false)
+ATTEND_TILE(attend_all, attend_tile, SCORE_VECTORS, false)
+ATTEND_TILE(attend_one_rounded, attend_tile, 1, true)
+ATTEND_TILE(attend_all_rounded, attend_tile, SCORE_VECTORS, true)
 
 // output[column][row] = input[row][column] x scale
 INLINE void ISA(transpose)(
@@ -194,7 +229,8 @@ static void ISA(copy_block)(ISA(attention_state) *s, int64_t first, int64_t keys
 }
 
 // Queries begin ..< end, at most FS_ATTENTION_QUERIES.
-static void ISA(attend_block)(const fs_attention *op, int64_t begin, int64_t end, float *scratch) {
+static void ISA(attend_block)(
+  const fs_attention *op, int64_t begin, int64_t end, float *scratch, const ISA(attention_methods) *methods) {
   enum { TILE = SCORE_VECTORS * LANES };
   const int64_t queries = (end - begin + LANES - 1) / LANES * LANES, block = fs_attention_key_block(op->dimension);
   ISA(attention_state) s = {
@@ -216,13 +252,14 @@ static void ISA(attend_block)(const fs_attention *op, int64_t begin, int64_t end
     ISA(transpose)(
       query + q * s.padded, width, op->query + (begin + q) * op->query_stride, op->query_stride,
       end - begin - q < width ? end - begin - q : width, op->dimension, op->scale * 1.44269504f);
+    if (methods->convert_queries) methods->convert_queries(query + q * s.padded, width, s.padded);
   }
   int64_t keys = op->causal && end < op->keys ? end : op->keys;
   for (int64_t key = 0; key < keys; key += block) {
-    ISA(copy_block)(&s, key, keys - key < block ? keys - key : block);
+    methods->copy_block(&s, key, keys - key < block ? keys - key : block);
     for (int64_t q = 0, width; q < queries; q += width) {
       width = queries - q < TILE ? LANES : TILE;
-      (width == LANES ? ISA(attend_tile_1) : ISA(attend_tile_all))(
+      (width == LANES ? methods->attend_one : methods->attend_all)(
         &s, query + q * s.padded, output + q * s.padded, highest + q, total + q, begin + q);
     }
   }
@@ -240,8 +277,35 @@ static void ISA(attend_block)(const fs_attention *op, int64_t begin, int64_t end
   }
 }
 
-static void ISA(attend)(const fs_attention *op, int64_t begin, int64_t end, float *scratch) {
+INLINE void ISA(attend_blocks)(
+  const fs_attention *op, int64_t begin, int64_t end, float *scratch, const ISA(attention_methods) *methods) {
   for (int64_t query = begin; query < end; query += FS_ATTENTION_QUERIES)
     ISA(attend_block)(
-      op, query, end - query < FS_ATTENTION_QUERIES ? end : query + FS_ATTENTION_QUERIES, scratch);
+      op, query, end - query < FS_ATTENTION_QUERIES ? end : query + FS_ATTENTION_QUERIES, scratch, methods);
+}
+
+static void ISA(attend)(const fs_attention *op, int64_t begin, int64_t end, float *scratch) {
+  static const ISA(attention_methods) methods = {NULL, ISA(copy_block), ISA(attend_one), ISA(attend_all)};
+  ISA(attend_blocks)(op, begin, end, scratch, &methods);
+}
+
+static void ISA(round_all)(float *values, int64_t count) {
+  EACH_VECTOR(
+    count, ISA(store)(values + i, ISA(round_bfloat16)(ISA(load)(values + i)));,
+    ISA(store_part)(values + i, ISA(round_bfloat16)(ISA(load_part)(values + i, rest)), rest);)
+}
+
+static void ISA(round_queries)(float *query, int64_t width, int64_t padded) { ISA(round_all)(query, width * padded); }
+
+static void ISA(copy_rounded_block)(ISA(attention_state) *s, int64_t first, int64_t keys) {
+  ISA(copy_block)(s, first, keys);
+  ISA(round_all)(s->key_block, keys * s->key_stride);
+  ISA(round_all)(s->value_block, keys * s->padded);
+}
+
+// Without instructions for bfloat16: float arithmetic on operands rounded to it.
+static void ISA(attend_rounded)(const fs_attention *op, int64_t begin, int64_t end, float *scratch) {
+  static const ISA(attention_methods) methods = {
+    ISA(round_queries), ISA(copy_rounded_block), ISA(attend_one_rounded), ISA(attend_all_rounded)};
+  ISA(attend_blocks)(op, begin, end, scratch, &methods);
 }

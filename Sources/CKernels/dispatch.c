@@ -55,25 +55,38 @@ bool fs_isa_select(const char *name) {
 }
 
 void fs_convolve(const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
-  kernels()->convolve[op->format](op, row_begin, row_end, panel_begin, panel_end);
-}
-
-int64_t fs_pixel_bytes(fs_format format, int64_t channels) {
-  switch (format) {
-    case FS_BFLOAT16: return kernels()->convert[FS_BFLOAT16] ? fs_bfloat16_stride(channels) : 0;
-    case FS_INT8: return (int64_t)sizeof(fs_int8_pixel) + fs_int8_padded(channels);
-    default: return 0;
-  }
-}
-
-void fs_convert_pixels(
-  fs_format format, void *pixels, const float *input, int64_t input_stride, int64_t count, int64_t channels) {
-  kernels()->convert[format](pixels, input, input_stride, count, channels);
+  kernels()->convolve(op, row_begin, row_end, panel_begin, panel_end);
 }
 
 void fs_winograd_patches(
   const fs_convolution *op, int64_t begin, int64_t end, int64_t first, int64_t last, float *patches) {
   kernels()->winograd_patches(op, begin, end, first, last, patches);
+}
+
+int64_t fs_format_pixel_bytes(fs_format format, int64_t channels) {
+  switch (format) {
+  case FS_BFLOAT16: return kernels()->convert_bfloat16 ? fs_bfloat16_stride(channels) : 0;
+  case FS_INT8: return (int64_t)sizeof(fs_int8_pixel) + fs_int8_padded(channels);
+  default: return 0;
+  }
+}
+
+void fs_format_convert(
+  fs_format format, void *pixels, const float *input, int64_t input_stride, int64_t count, int64_t channels) {
+  fs_convert_function *convert = format == FS_INT8 ? kernels()->convert_int8 : kernels()->convert_bfloat16;
+  convert(pixels, input, input_stride, count, channels);
+}
+
+void fs_format_convolve(
+  const fs_convolution *op, const void *pixels, int64_t row_begin, int64_t row_end, int64_t panel_begin,
+  int64_t panel_end) {
+  const fs_kernels *k = kernels();
+  switch (op->format) {
+  case FS_FLOAT32: return k->convolve(op, row_begin, row_end, panel_begin, panel_end);
+  case FS_FLOAT16: return k->convolve_float16(op, pixels, row_begin, row_end, panel_begin, panel_end);
+  case FS_BFLOAT16: return k->convolve_bfloat16(op, pixels, row_begin, row_end, panel_begin, panel_end);
+  case FS_INT8: return k->convolve_int8(op, pixels, row_begin, row_end, panel_begin, panel_end);
+  }
 }
 
 void fs_winograd(
@@ -90,7 +103,7 @@ int64_t fs_attention_scratch_count(int64_t dimension) {
 }
 
 void fs_attend(const fs_attention *op, int64_t begin, int64_t end, float *scratch) {
-  kernels()->attend(op, begin, end, scratch);
+  (op->bfloat16 ? kernels()->attend_bfloat16 : kernels()->attend)(op, begin, end, scratch);
 }
 
 void fs_exp2(float *output, const float *input, int64_t count) { kernels()->exp2(output, input, count); }

@@ -1,5 +1,5 @@
-// Convolution of int8 pixels: fours of channels, read by one 32-bit broadcast, times the fours of each output.
-// INT8(dot) adds their products to 32-bit sums, exactly on every instruction set; included once per version of it.
+// Convolution of int8 pixels: fours of channels, read by one 32-bit broadcast, times the fours of each output. INT8(dot)
+// adds their products to 32-bit sums, exactly on every instruction set; included once per version of it.
 //
 // Each pixel has a step and a zero point of its own, so each tap's sum is brought to its true scale before the next:
 // step x (sum - zero x sum of the tap's weights). 255 x 127 x 65536 channels stay within 32 bits.
@@ -79,8 +79,9 @@ static void INT8(multiply)(
 }
 
 static void INT8(convolve)(
-  const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
-  fs_pixels pixels = {op->pixels, fs_pixel_bytes(FS_INT8, op->channels), op->zeros};
+  const fs_convolution *op, const void *input, int64_t row_begin, int64_t row_end,
+  int64_t panel_begin, int64_t panel_end) {
+  fs_pixels pixels = {input, fs_format_pixel_bytes(FS_INT8, op->channels), op->zeros};
   int64_t taps = op->kernel_height * op->kernel_width;
   ISA(convolve_tiles)(
     op, &pixels, 4 + taps * (4 + fs_int8_padded(op->channels)), INT8(multiply), row_begin, row_end,

@@ -15,13 +15,19 @@ typedef struct {
   const void *zeros;
 } fs_pixels;
 
+typedef void fs_convolve_function(const fs_convolution *, const void *pixels, int64_t, int64_t, int64_t, int64_t);
+typedef void fs_convert_function(void *, const float *, int64_t, int64_t, int64_t);
+
 typedef struct {
   const char *name;
-  void (*convolve[FS_INT8 + 1])(const fs_convolution *, int64_t, int64_t, int64_t, int64_t);
-  void (*convert[FS_INT8 + 1])(void *, const float *, int64_t, int64_t, int64_t);  // NULL where floats are read
+  void (*convolve)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t);
+  fs_convolve_function *convolve_float16, *convolve_bfloat16, *convolve_int8;
+  fs_convert_function *convert_bfloat16;  // NULL where floats are read
+  fs_convert_function *convert_int8;
   void (*winograd_patches)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, float *);
   void (*winograd)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, const float *, float *);
   void (*attend)(const fs_attention *, int64_t, int64_t, float *);
+  void (*attend_bfloat16)(const fs_attention *, int64_t, int64_t, float *);
   void (*exp2)(float *, const float *, int64_t);
   void (*activate)(float *, const float *, int64_t, fs_activation);
   void (*geglu)(float *, const float *, int64_t, int64_t);
@@ -54,7 +60,7 @@ enum { FS_LINE = 16, FS_GROUP = 12, FS_DEPTH = 32 };
 static inline int64_t fs_odd_lines(int64_t lines) { return (lines | 1) * FS_LINE; }
 
 static inline fs_winograd_layout fs_winograd_layout_of(const fs_convolution *op, int64_t tiles) {
-  int64_t groups = (tiles + FS_GROUP - 1) / FS_GROUP, rows = (tiles + groups - 1) / groups;
+  int64_t groups = (tiles + FS_GROUP - 1) / FS_GROUP, rows = groups == 0 ? 0 : (tiles + groups - 1) / groups;
   int64_t lines = (op->channels + FS_LINE - 1) / FS_LINE;
   int64_t depth = lines < FS_DEPTH / FS_LINE ? lines * FS_LINE : FS_DEPTH;
   return (fs_winograd_layout){
@@ -72,16 +78,14 @@ static inline int64_t fs_attention_padded(int64_t dimension) { return (dimension
 static inline int64_t fs_attention_key_stride(int64_t dimension) { return fs_attention_padded(dimension) + 8; }
 
 // Outputs rounded up to what packed panels hold.
-static inline int64_t fs_padded_outputs(int64_t outputs) {
-  int64_t half = FS_PANEL / 2;
-  return (outputs + half - 1) / half * half;
-}
+static inline int64_t fs_padded_outputs(int64_t outputs) { return fs_packed_count(outputs, 1); }
 
-// Channels of bfloat16 are padded to pairs.
-static inline int64_t fs_bfloat16_padded(int64_t channels) { return (channels + 1) / 2 * 2; }
+// Bytes of the channels of bfloat16, padded to pairs.
+static inline int64_t fs_bfloat16_bytes(int64_t channels) { return (channels + 1) / 2 * 4; }
+
 // Bytes from one pixel of bfloat16 to the next: not a multiple of 2048, which would have few cache sets share all rows.
 static inline int64_t fs_bfloat16_stride(int64_t channels) {
-  int64_t bytes = 2 * fs_bfloat16_padded(channels);
+  int64_t bytes = fs_bfloat16_bytes(channels);
   return bytes % 2048 == 0 ? bytes + 64 : bytes;
 }
 

@@ -78,22 +78,23 @@ INLINE float ISA(sum)(vf v) {
   return lanes[0];
 }
 
-#define CONVOLVE_WIDENED_BFLOAT16 .convolve[FS_BFLOAT16] = ISA(convolve_bfloat16)
+#define WIDENED_BFLOAT16 .convolve_bfloat16 = ISA(convolve_bfloat16), .convert_bfloat16 = NULL
+#define INT8_OF_LEVEL .convolve_int8 = INT8(convolve), .convert_int8 = ISA(convert_int8)
 
 #define KERNEL_TABLE(label) \
   { \
     .name = label, \
-    .convolve[FS_FLOAT32] = ISA(convolve), \
-    .convolve[FS_FLOAT16] = ISA(convolve_float16), \
-    CONVOLVE_BFLOAT16, \
-    .convolve[FS_INT8] = INT8(convolve), \
-    .convert[FS_INT8] = ISA(convert_int8), \
+    .convolve = ISA(convolve), \
+    .convolve_float16 = ISA(convolve_float16), \
+    BFLOAT16_ENTRIES, \
+    INT8_ENTRIES, \
     .winograd_patches = ISA(winograd_patches), \
     .winograd = ISA(winograd), \
     .activate = ISA(activate), \
     .geglu = ISA(geglu), \
     .add = ISA(add), \
     .attend = ISA(attend), \
+    .attend_bfloat16 = ATTEND_BFLOAT16, \
     .combine = ISA(combine), \
     .accumulate = ISA(accumulate), \
     .inner_product = ISA(inner_product), \

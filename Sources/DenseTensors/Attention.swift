@@ -8,11 +8,18 @@ public enum AttentionMask: Hashable, Sendable {
   case causal
 }
 
+/// What the two products of attention are computed from; scores, weights and sums are float in both.
+public enum AttentionPrecision: Hashable, Sendable {
+  case float32
+  /// Queries, keys, values and weights are rounded to 8 bits: faster where the CPU has instructions for it.
+  case bfloat16
+}
+
 /// The keys and values of one image or prompt: columns of the rows of a tensor, wherever a projection left them.
 public struct KeyValues: Sendable {
   let tensor: DenseTensor<Float>
   let firstRow: Int
-  let length: Int
+  public let length: Int
   let keyColumn: Int
   let valueColumn: Int
 
@@ -50,7 +57,8 @@ extension DenseTensor where Scalar == Float {
   /// - Returns: `[batch, length, width]`.
   /// - Precondition: the shapes fit, and the width is a multiple of the heads.
   public static func attention(
-    queries: DenseTensor, keyValues: [KeyValues], width: Int, heads: Int, mask: AttentionMask = .none
+    queries: DenseTensor, keyValues: [KeyValues], width: Int, heads: Int, mask: AttentionMask = .none,
+    precision: AttentionPrecision = .float32
   ) -> DenseTensor {
     let (batch, length, columns) = (queries.shape[0], queries.shape[1], queries.shape[2])
     precondition(keyValues.count == batch && width <= columns && width % heads == 0)
@@ -59,7 +67,7 @@ extension DenseTensor where Scalar == Float {
     let result = DenseTensor(uninitialized: [batch, length, width])
     let blockLength = Int(FS_ATTENTION_QUERIES)
     let blocks = (length + blockLength - 1) / blockLength
-    let scratchBytes = Int(fs_attention_scratch_count(Int64(dimension))) * MemoryLayout<Float>.stride
+    let scratchCount = Int(fs_attention_scratch_count(Int64(dimension)))
     let (query, output) = (queries.storage.elements.baseAddress!, result.storage.elements.baseAddress!)
     withExtendedLifetime((queries, keyValues, result)) {
       ThreadPool.forEach(batch * heads * blocks) { task in
@@ -70,12 +78,11 @@ extension DenseTensor where Scalar == Float {
           key: source.key + head * dimension, value: source.value + head * dimension,
           key_stride: Int64(source.stride), keys: Int64(source.length), dimension: Int64(dimension),
           scale: 1 / Float(dimension).squareRoot(), causal: mask == .causal,
-          output: output + image * length * width + head * dimension, output_stride: Int64(width))
-        withUnsafeTemporaryAllocation(byteCount: scratchBytes, alignment: 64) { scratch in
-          fs_attend(
-            &operation, Int64(block * blockLength), Int64(min((block + 1) * blockLength, length)),
-            scratch.baseAddress!.assumingMemoryBound(to: Float.self))
-        }
+          bfloat16: precision == .bfloat16, output: output + image * length * width + head * dimension,
+          output_stride: Int64(width))
+        fs_attend(
+          &operation, Int64(block * blockLength), Int64(min((block + 1) * blockLength, length)),
+          threadScratch(scratchCount))
       }
     }
     return result

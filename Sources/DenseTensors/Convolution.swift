@@ -30,13 +30,13 @@ public struct PackedWeights: Sendable {
     self.kernel = kernel
     self.format = format
     let kernelFormat = format.kernelFormat
-    let bytes = Int(fs_packed_bytes(kernelFormat, Int64(outputs), Int64(channels), Int64(taps)))
+    let bytes = Int(fs_format_packed_bytes(kernelFormat, Int64(outputs), Int64(channels), Int64(taps)))
     packed = DenseStorage(count: bytes / MemoryLayout<Float>.stride)
     let target = packed.elements.baseAddress
     weights.withUnsafeBufferPointer { weights in
       nonisolated(unsafe) let source = weights.baseAddress
       ThreadPool.forEach((outputs + FS_PANEL - 1) / FS_PANEL) { panel in
-        fs_pack_weights(kernelFormat, target, source, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
+        fs_format_pack(kernelFormat, target, source, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
       }
     }
     self.bias = bias.map { values in
@@ -45,6 +45,9 @@ public struct PackedWeights: Sendable {
       return storage
     }
   }
+
+  /// The memory that the weights take.
+  public var byteCount: Int { (packed.elements.count + (bias?.elements.count ?? 0)) * MemoryLayout<Float>.stride }
 
   var panelCount: Int { (outputs + FS_PANEL - 1) / FS_PANEL }
 }
@@ -127,8 +130,8 @@ extension DenseTensor where Scalar == Float {
       if Winograd.pays(for: operation) {
         Winograd.run(operation, images: shape[0], panels: weights.panelCount)
       } else {
-        WeightFormat.withPixels(of: operation, count: shape[0] * shape[1] * shape[2]) {
-          Self.run($0, rows: shape[0] * outHeight * outWidth, panels: weights.panelCount)
+        weights.format.withPixels(of: operation, count: shape[0] * shape[1] * shape[2]) { pixels in
+          Self.run(operation, pixels, rows: shape[0] * outHeight * outWidth, panels: weights.panelCount)
         }
       }
     }
@@ -147,13 +150,17 @@ extension DenseTensor where Scalar == Float {
       .reshaped(Shape(outer + [weights.outputs]))
   }
 
-  /// Splits the work by rows and by panels so that every thread gets some and memory is read least: each piece reads
-  /// its pixels and its weights.
-  private static func run(_ operation: fs_convolution, rows: Int, panels: Int) {
+  /// Splits the work by rows and by panels so that every thread gets some and memory is read least: each piece reads its
+  /// pixels and its weights.
+  private static func run(_ operation: fs_convolution, _ pixels: UnsafeRawPointer?, rows: Int, panels: Int) {
+    if ActivationArena.isRehearsing { return }
+    // Pointers that outlive the calls, which only read through them.
+    nonisolated(unsafe) let (operation, pixels) = (operation, pixels)
     let compute = { (rows: Range<Int>, panels: Range<Int>) in
       withUnsafePointer(to: operation) {
-        fs_convolve(
-          $0, Int64(rows.lowerBound), Int64(rows.upperBound), Int64(panels.lowerBound), Int64(panels.upperBound))
+        fs_format_convolve(
+          $0, pixels, Int64(rows.lowerBound), Int64(rows.upperBound), Int64(panels.lowerBound),
+          Int64(panels.upperBound))
       }
     }
     let inputs = Int(operation.channels * operation.kernel_height * operation.kernel_width)

@@ -74,6 +74,11 @@ public struct DenseTensor<Scalar: DenseScalar>: Sendable {
     return result
   }
 
+  /// A tensor to write the result of a pass over this one to: in its own memory where nobody else has that.
+  mutating func reusedOrNew() -> DenseTensor {
+    isKnownUniquelyReferenced(&storage) ? self : DenseTensor(uninitialized: shape)
+  }
+
   /// Gives this value memory of its own before it is written.
   mutating func makeUnique(keepingElements: Bool) {
     guard !isKnownUniquelyReferenced(&storage) else { return }

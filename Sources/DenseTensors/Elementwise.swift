@@ -35,8 +35,8 @@ public enum Activation: String, Hashable, Sendable, CaseIterable {
 private let elementwiseGrain = 4096
 
 extension DenseTensor where Scalar == Float {
-  public func activated(_ activation: Activation) -> DenseTensor {
-    let result = DenseTensor(uninitialized: shape)
+  public consuming func activated(_ activation: Activation) -> DenseTensor {
+    let result = reusedOrNew()
     let (input, output) = (storage.elements.baseAddress!, result.storage.elements.baseAddress!)
     withExtendedLifetime((self, result)) {
       ThreadPool.forEachRange(shape.count, grain: elementwiseGrain) { range in

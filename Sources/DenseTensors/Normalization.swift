@@ -26,17 +26,19 @@ extension DenseTensor where Scalar == Float {
   ///
   /// Wu and He 2018, arXiv:1803.08494.
   ///
+  /// Takes the memory of a tensor that nobody else has, as all that consume theirs do.
+  ///
   /// - Parameters:
   ///   - imageScale: `[batch, channels]`: the result is multiplied with 1 plus this, before SiLU.
   ///   - imageShift: `[batch, channels]`: added after that.
   /// - Precondition: the channels fit the parameters and are a multiple of the groups.
-  public func groupNormalized(
+  public consuming func groupNormalized(
     _ parameters: NormParameters, groups: Int, silu: Bool = false, imageScale: DenseTensor? = nil,
     imageShift: DenseTensor? = nil
   ) -> DenseTensor {
     let channels = shape[-1]
     precondition(channels == parameters.channels && channels % groups == 0, "\(shape) in \(groups) groups")
-    let result = DenseTensor(uninitialized: shape)
+    let result = reusedOrNew()
     let (images, rows) = (shape[0], shape.count / shape[0] / channels)
     // Sums over pieces of fixed size, added up in order: the same bits for any number of threads.
     let pieceRows = max(1, 16384 / channels)

@@ -50,3 +50,8 @@ public enum ThreadPool {
     }
   }
 }
+
+/// Memory for `count` floats that a task uses while it runs, the thread's own.
+func threadScratch(_ count: Int) -> UnsafeMutablePointer<Float> {
+  fs_thread_scratch(count * MemoryLayout<Float>.stride).assumingMemoryBound(to: Float.self)
+}

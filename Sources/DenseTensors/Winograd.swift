@@ -5,17 +5,15 @@ enum Winograd {
   /// Whether the layer should be computed so. A matter of one image alone, so that no image depends on its batch.
   static func pays(for operation: fs_convolution) -> Bool {
     guard operation.kernel_height == 3, operation.kernel_width == 3, operation.stride == 1,
-      min(operation.channels, operation.outputs) >= 16  // or the transforms of the patches cost more than is saved
+      min(operation.channels, operation.outputs) >= 16,  // or the transforms of the patches cost more than is saved
+      operation.format != FS_INT8
     else { return false }
     let tiles = withUnsafePointer(to: operation) { fs_winograd_tiles($0) }
-    // Multiplications per weight, measured against what transforming it costs.
-    let cost = 36 * tiles + 240, direct = 9 * operation.out_height * operation.out_width
-    // The direct products of bfloat16 take half the time, those of int8 always less than Winograd's.
-    switch operation.format {
-    case FS_INT8: return false
-    case FS_BFLOAT16 where fs_pixel_bytes(FS_BFLOAT16, operation.channels) > 0: return 2 * cost < direct
-    default: return cost < direct
-    }
+    // Multiplications per weight, measured against what transforming it costs. Where inputs are converted to bfloat16,
+    // two of its products take the time of one of floats.
+    let direct = 9 * operation.out_height * operation.out_width
+    let isHalved = operation.format == FS_BFLOAT16 && fs_format_pixel_bytes(FS_BFLOAT16, operation.channels) > 0
+    return 36 * tiles + 240 < (isHalved ? direct / 2 : direct)
   }
 
   /// The bytes of transformed patches kept at a time: they share the third-level cache with the weights.
@@ -48,6 +46,7 @@ enum Winograd {
       guard tiles > 0 else { return }
       /// Little work is done on the spot: waking a thread would cost more.
       func forEach(_ count: Int, _ body: (Int) -> Void) {
+        if ActivationArena.isRehearsing { return }
         if tiles * panels * Int(operation.channels) < 1000 {
           for index in 0..<count { body(index) }
         } else {
@@ -56,8 +55,9 @@ enum Winograd {
       }
       let (size, parts) = plan(operation, tiles: tiles, panels: panels)
       let patchCount = Int(fs_winograd_patch_count(pointer, Int64(min(size, tiles))))
-      withScratch(parts * patchCount) { patches in
-        nonisolated(unsafe) let patches = patches
+      let storage = DenseStorage<Float>(count: parts * patchCount)
+      withExtendedLifetime(storage) {
+        nonisolated(unsafe) let patches = storage.elements.baseAddress!
         for start in stride(from: 0, to: tiles, by: parts * size) {
           let end = min(start + parts * size, tiles)
           /// The tiles of the part that a tile is in, and the part's patches.
@@ -74,18 +74,11 @@ enum Winograd {
           let partCount = (end - start + size - 1) / size
           forEach(partCount * panels) { task in
             let (part, panel) = (part(of: start + task / panels * size), Int64(task % panels))
-            withScratch(Int(fs_winograd_scratch_count(pointer, part.end - part.begin))) {
-              fs_winograd(pointer, part.begin, part.end, panel, panel + 1, part.patches, $0)
-            }
+            let scratch = threadScratch(Int(fs_winograd_scratch_count(pointer, part.end - part.begin)))
+            fs_winograd(pointer, part.begin, part.end, panel, panel + 1, part.patches, scratch)
           }
         }
       }
-    }
-  }
-
-  private static func withScratch(_ count: Int, _ body: (UnsafeMutablePointer<Float>) -> Void) {
-    withUnsafeTemporaryAllocation(byteCount: count * MemoryLayout<Float>.stride, alignment: 64) { scratch in
-      body(scratch.assumingMemoryBound(to: Float.self).baseAddress!)
     }
   }
 }

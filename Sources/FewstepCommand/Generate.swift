@@ -62,6 +62,15 @@ struct Generate: AsyncParsableCommand {
 
   @OptionGroup var model: ModelOption
 
+  @Option(
+    help: ArgumentHelp(
+      "What the networks compute with: \(Precision.allCases.map(\.rawValue).joined(separator: ", ")).",
+      valueName: "format"))
+  var precision = Precision.float32
+
+  @Option(help: ArgumentHelp("Refuse to take more memory than this, such as 800M or 1.5G.", valueName: "size"))
+  var maxMemory: ByteCount?
+
   @Flag(help: "Print JSON about the run.")
   var json = false
 
@@ -83,6 +92,9 @@ struct Generate: AsyncParsableCommand {
     let files: [String]
     let latents: String?
     let discardedText: [String]
+    let precision: String
+    /// Bytes, as planned.
+    let memory: Int
     let milliseconds: Milliseconds
 
     struct Milliseconds: Encodable {
@@ -107,10 +119,12 @@ struct Generate: AsyncParsableCommand {
   func run() async throws {
     let clock = ContinuousClock()
     let start = clock.now
-    let pipeline = try TextToImagePipeline(model.folder(for: sampler.family()))
+    let pipeline = try TextToImagePipeline(model.folder(for: sampler.family()), precision: precision)
     let request = try request(for: pipeline)
     let sampling = try pipeline.sampler(for: request)
     let loaded = clock.now
+
+    let memory = try pipeline.memory(for: request).peak
 
     let progress = ProgressReport(steps: sampling.stepCount, images: request.count)
     var discardedText: [String] = []
@@ -152,14 +166,16 @@ struct Generate: AsyncParsableCommand {
           evaluations: images.map { $0.sampling?.evaluations ?? 0 }, guidanceMethod: guidance.method.rawValue,
           guidance: guidance.scale, seed: seed, width: images[0].image.width,
           height: images[0].image.height, files: files, latents: saveLatents, discardedText: discardedText,
-          milliseconds: milliseconds))
+          precision: precision.rawValue, memory: memory, milliseconds: milliseconds))
     } else {
       let each = milliseconds.generating / Double(images.count)
       let evaluations = Set(images.compactMap { $0.sampling?.evaluations }).sorted()
       let counts =
         evaluations.count > 1 ? "\(evaluations[0]) to \(evaluations[evaluations.count - 1])" : "\(evaluations[0])"
       let steps = sampling.stepCount.map { "\($0) steps, " } ?? ""
-      print("\(sampling.solver), \(steps)\(counts) evaluations, \(String(format: "%.0f", each)) ms per image")
+      print(
+        "\(sampling.solver), \(steps)\(counts) evaluations, \(String(format: "%.0f", each)) ms per image, "
+          + "\(ByteCount(memory)) of memory")
       for file in files { print(file) }
     }
   }
@@ -174,6 +190,7 @@ struct Generate: AsyncParsableCommand {
       latents: latents, image: try image.map { try Image(png: Data(contentsOf: URL(filePath: $0))) },
       strength: strength, shift: sampler.shift, guidance: try guidance.guidance())
     request.noise = noise
+    request.memoryLimit = maxMemory?.bytes
     request.tolerance = sampler.tolerance
     request.maximumEvaluations = sampler.maximumEvaluations
     return request
@@ -193,6 +210,7 @@ struct Generate: AsyncParsableCommand {
     if let grid = request.spacing { fields.append("Schedule type: \(grid.rawValue)") }
     fields += ["CFG scale: \(guidance.scale)", "Seed: \(seed)"]
     if guidance.method != .cfg { fields.append("Guidance: \(guidance.method.rawValue)") }
+    if precision != .float32 { fields.append("Precision: \(precision.rawValue)") }
     if noise != .fewstep { fields.append("RNG: \(noise.rawValue)") }
     if request.count > 1 { fields.append("Image: \(image.index)") }
     fields += [
@@ -203,6 +221,29 @@ struct Generate: AsyncParsableCommand {
 }
 
 extension NoiseKind: ExpressibleByArgument {}
+extension Precision: ExpressibleByArgument {}
+
+/// An amount of memory: bytes, or thousands, millions and thousand millions of them with K, M or G.
+struct ByteCount: ExpressibleByArgument, CustomStringConvertible {
+  let bytes: Int
+
+  init(_ bytes: Int) {
+    self.bytes = bytes
+  }
+
+  init?(argument: String) {
+    let factors: [Character: Double] = ["K": 1e3, "M": 1e6, "G": 1e9]
+    let factor = argument.uppercased().last.flatMap { factors[$0] }
+    guard let number = Double(factor == nil ? argument[...] : argument.dropLast()) else { return nil }
+    let bytes = number * (factor ?? 1)
+    guard bytes >= 0, bytes < 1e18 else { return nil }
+    self.bytes = Int(bytes)
+  }
+
+  var description: String {
+    bytes < 1_000_000_000 ? "\((bytes + 999_999) / 1_000_000) MB" : String(format: "%.2f GB", Double(bytes) / 1e9)
+  }
+}
 
 /// A size such as 512x512.
 struct PixelSize: ExpressibleByArgument {

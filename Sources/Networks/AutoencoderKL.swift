@@ -2,11 +2,13 @@ import Checkpoints
 import DenseTensors
 import Tensors
 
-/// The autoencoder between images and latents: diffusers' `AutoencoderKL`, in single precision.
+/// The autoencoder between images and latents: diffusers' `AutoencoderKL`.
 ///
 /// Kingma and Welling 2013, arXiv:1312.6114, as in Rombach et al. 2022, arXiv:2112.10752.
 public struct AutoencoderKL: Sendable {
   public let configuration: AutoencoderConfiguration
+  /// The memory that the weights take.
+  public let weightBytes: Int
   private let encoder: Encoder
   private let quantization: PackedWeights?
   private let decoder: Decoder
@@ -15,9 +17,11 @@ public struct AutoencoderKL: Sendable {
   /// Reads the model's configuration and weights.
   ///
   /// - Throws: `CheckpointError` for an unsupported configuration, or a missing or misshapen tensor.
-  public init(_ folder: ModelFolder, component: String = "vae") throws(CheckpointError) {
+  public init(
+    _ folder: ModelFolder, component: String = "vae", precision: Precision = .float32
+  ) throws(CheckpointError) {
     let configuration = try AutoencoderConfiguration(folder, component: component)
-    let loader = LayerLoader(try folder.weights(component: component))
+    let loader = LayerLoader(try folder.weights(component: component), precision: precision)
     let moments = 2 * configuration.latentChannels
     encoder = try Encoder(loader["encoder"], configuration)
     decoder = try Decoder(loader["decoder"], configuration)
@@ -28,6 +32,14 @@ public struct AutoencoderKL: Sendable {
       ? try loader.linear(
         "post_quant_conv", from: configuration.latentChannels, to: configuration.latentChannels) : nil
     self.configuration = configuration
+    weightBytes = loader.byteCount
+  }
+
+  /// Where the tensors lie that decode one latent of `[height, width, latentChannels]`.
+  public func decodingPlan(height: Int, width: Int) -> ActivationPlan {
+    ActivationArena.rehearse {
+      decode(DenseTensor(zeros: [1, height, width, configuration.latentChannels]))
+    }
   }
 
   /// The image of a latent as the denoiser leaves it, scaled.
@@ -121,7 +133,7 @@ private struct Encoder: Sendable {
     let channels = configuration.blockChannels
     let last = channels.count - 1
     style = configuration.style
-    convIn = try loader.convolution("conv_in", from: configuration.imageChannels, to: channels[0])
+    convIn = try loader.precise.convolution("conv_in", from: configuration.imageChannels, to: channels[0])
     var down: [(residuals: [ResidualBlock], downsample: PackedWeights?)] = []
     for level in 0...last {
       let own = loader["down_blocks", level]
@@ -138,13 +150,13 @@ private struct Encoder: Sendable {
     self.down = down
     mid = try MidBlock(loader["mid_block"], channels: channels[last], configuration)
     normOut = try loader.norm("conv_norm_out", channels[last], epsilon: style.epsilon)
-    convOut = try loader.convolution("conv_out", from: channels[last], to: 2 * configuration.latentChannels)
+    convOut = try loader.precise.convolution("conv_out", from: channels[last], to: 2 * configuration.latentChannels)
   }
 
   func callAsFunction(_ image: DenseTensor<Float>) -> DenseTensor<Float> {
     var hidden = image.convolved(with: convIn, .init(padding: .init(1)))
     for (residuals, downsample) in down {
-      for residual in residuals { hidden = residual(hidden) }
+      for residual in residuals { hidden = residual(consume hidden) }
       if let downsample {
         hidden = hidden.convolved(with: downsample, .init(stride: 2, padding: .init(bottom: 1, right: 1)))
       }
@@ -166,7 +178,7 @@ private struct Decoder: Sendable {
     let channels = Array(configuration.blockChannels.reversed())
     let last = channels.count - 1
     style = configuration.style
-    convIn = try loader.convolution("conv_in", from: configuration.latentChannels, to: channels[0])
+    convIn = try loader.precise.convolution("conv_in", from: configuration.latentChannels, to: channels[0])
     mid = try MidBlock(loader["mid_block"], channels: channels[0], configuration)
     var up: [(residuals: [ResidualBlock], upsample: PackedWeights?)] = []
     for level in 0...last {
@@ -182,13 +194,13 @@ private struct Decoder: Sendable {
     }
     self.up = up
     normOut = try loader.norm("conv_norm_out", channels[last], epsilon: style.epsilon)
-    convOut = try loader.convolution("conv_out", from: channels[last], to: configuration.imageChannels)
+    convOut = try loader.precise.convolution("conv_out", from: channels[last], to: configuration.imageChannels)
   }
 
   func callAsFunction(_ latents: DenseTensor<Float>) -> DenseTensor<Float> {
     var hidden = mid(latents.convolved(with: convIn, .init(padding: .init(1))))
     for (residuals, upsample) in up {
-      for residual in residuals { hidden = residual(hidden) }
+      for residual in residuals { hidden = residual(consume hidden) }
       if let upsample { hidden = hidden.convolved(with: upsample, .init(padding: .init(1), upsampling: 2)) }
     }
     return hidden.normalized(normOut, groups: style.groups, activation: style.activation)

@@ -2,7 +2,7 @@ import Checkpoints
 import DenseTensors
 import Tensors
 
-/// The text encoder of Stable Diffusion: transformers' `CLIPTextModel`, in single precision.
+/// The text encoder of Stable Diffusion: transformers' `CLIPTextModel`.
 ///
 /// Radford et al. 2021, arXiv:2103.00020.
 public struct CLIPTextModel: Sendable {
@@ -10,6 +10,8 @@ public struct CLIPTextModel: Sendable {
   public let vocabularySize: Int
   public let width: Int
   public let maximumLength: Int
+  /// The memory that the weights take.
+  public let weightBytes: Int
 
   private let tokens: [Float]
   private let positions: [Float]
@@ -19,7 +21,9 @@ public struct CLIPTextModel: Sendable {
   /// Reads the model's configuration and weights.
   ///
   /// - Throws: `CheckpointError` for an unsupported configuration, or a missing or misshapen tensor.
-  public init(_ folder: ModelFolder, component: String = "text_encoder") throws(CheckpointError) {
+  public init(
+    _ folder: ModelFolder, component: String = "text_encoder", precision: Precision = .float32
+  ) throws(CheckpointError) {
     let reader = try ConfigurationReader(folder, component: component)
     try reader.require("model_type", in: "clip_text_model")
     vocabularySize = try reader.count("vocab_size", default: 49408)
@@ -36,7 +40,7 @@ public struct CLIPTextModel: Sendable {
     let inner = try reader.count("intermediate_size", default: 2048)
     let epsilon = try reader.number("layer_norm_eps", default: 1e-5)
     // transformers 5 leaves out the prefix that earlier files have.
-    let whole = LayerLoader(try folder.weights(component: component))
+    let whole = LayerLoader(try folder.weights(component: component), precision: precision)
     let loader = whole.has("final_layer_norm.weight") ? whole : whole["text_model"]
     tokens = try loader.floats("embeddings.token_embedding.weight", [vocabularySize, width])
     positions = try loader.floats("embeddings.position_embedding.weight", [maximumLength, width])
@@ -49,6 +53,7 @@ public struct CLIPTextModel: Sendable {
     }
     self.layers = layers
     finalNorm = try loader.norm("final_layer_norm", width, epsilon: epsilon)
+    weightBytes = loader.byteCount + (tokens.count + positions.count) * MemoryLayout<Float>.stride
   }
 
   /// The last hidden states, after the final norm.

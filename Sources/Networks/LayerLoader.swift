@@ -6,15 +6,42 @@ import Tensors
 struct LayerLoader {
   private let weights: WeightStore
   private let prefix: String
+  private let precision: Precision
+  private let format: WeightFormat
+  private let tally: Tally
 
-  init(_ weights: WeightStore, prefix: String = "") {
+  /// What all layers of a network have taken together.
+  private final class Tally {
+    var bytes = 0
+  }
+
+  init(_ weights: WeightStore, precision: Precision) {
+    self.init(weights, format: precision.weights, precision: precision, prefix: "", tally: Tally())
+  }
+
+  private init(_ weights: WeightStore, format: WeightFormat, precision: Precision, prefix: String, tally: Tally) {
     self.weights = weights
+    self.format = format
+    self.precision = precision
     self.prefix = prefix
+    self.tally = tally
+  }
+
+  /// The memory of all layers made so far.
+  var byteCount: Int { tally.bytes }
+
+  private func packed(
+    _ weights: [Float], outputs: Int, channels: Int, kernel: (height: Int, width: Int) = (1, 1), bias: [Float]?
+  ) -> PackedWeights {
+    let packed = PackedWeights(
+      weights, outputs: outputs, channels: channels, kernel: kernel, bias: bias, format: format)
+    tally.bytes += packed.byteCount
+    return packed
   }
 
   /// The layers below `name`.
   subscript(_ name: String) -> LayerLoader {
-    LayerLoader(weights, prefix: prefix + name + ".")
+    LayerLoader(weights, format: format, precision: precision, prefix: prefix + name + ".", tally: tally)
   }
 
   subscript(_ name: String, _ index: Int) -> LayerLoader {
@@ -27,10 +54,15 @@ struct LayerLoader {
     try weights.floats(prefix + name, shape: shape)
   }
 
+  /// The same layers in single precision, or near it: for those that are few and that everything depends on.
+  var precise: LayerLoader {
+    LayerLoader(weights, format: precision.fewWeights, precision: precision, prefix: prefix, tally: tally)
+  }
+
   func convolution(
     _ name: String, from channels: Int, to outputs: Int, kernel: Int = 3
   ) throws(CheckpointError) -> PackedWeights {
-    PackedWeights(
+    packed(
       try floats("\(name).weight", [outputs, channels, kernel, kernel]), outputs: outputs, channels: channels,
       kernel: (kernel, kernel), bias: try floats("\(name).bias", [outputs]))
   }
@@ -53,7 +85,7 @@ struct LayerLoader {
       matrix += try floats(key, isConvolution ? [outputs, channels, 1, 1] : [outputs, channels])
       if bias { biases += try floats("\(name).bias", [outputs]) }
     }
-    return PackedWeights(matrix, outputs: names.count * outputs, channels: channels, bias: bias ? biases : nil)
+    return packed(matrix, outputs: names.count * outputs, channels: channels, bias: bias ? biases : nil)
   }
 
   func norm(_ name: String, _ channels: Int, epsilon: Double) throws(CheckpointError) -> NormParameters {

@@ -30,7 +30,7 @@ struct ResidualBlock: Sendable {
     norm1 = try loader.norm("norm1", channels, epsilon: style.epsilon)
     conv1 = try loader.convolution("conv1", from: channels, to: outputs)
     if let timeWidth = style.timeWidth {
-      timeProjection = try loader.linear(
+      timeProjection = try loader.precise.linear(
         "time_emb_proj", from: timeWidth, to: style.scalesAndShifts ? 2 * outputs : outputs)
     } else {
       timeProjection = nil
@@ -43,23 +43,25 @@ struct ResidualBlock: Sendable {
   /// - Parameters:
   ///   - input: `[batch, height, width, channels]`.
   ///   - time: `[batch, timeWidth]`, after its activation where the style has one.
-  func callAsFunction(_ input: DenseTensor<Float>, time: DenseTensor<Float>? = nil) -> DenseTensor<Float> {
+  func callAsFunction(_ input: consuming DenseTensor<Float>, time: DenseTensor<Float>? = nil) -> DenseTensor<Float> {
     let projected = timeProjection.flatMap { projection in time?.linear(projection) }
     let same = ConvolutionGeometry(padding: .init(1))
-    var hidden = normalized(input, norm1)
+    // Where there is a shortcut, the input is not needed after it, and the norm may take its memory.
+    let skip: DenseTensor<Float>
+    if let shortcut { skip = input.convolved(with: shortcut) } else { skip = copy input }
+    var hidden = normalized(consume input, norm1)
     hidden = hidden.convolved(with: conv1, same, imageBias: style.scalesAndShifts ? nil : projected)
     if style.scalesAndShifts, let projected {
       let halves = projected.splitColumns(2)
-      hidden = normalized(hidden, norm2, imageScale: halves[0], imageShift: halves[1])
+      hidden = normalized(consume hidden, norm2, imageScale: halves[0], imageShift: halves[1])
     } else {
-      hidden = normalized(hidden, norm2)
+      hidden = normalized(consume hidden, norm2)
     }
-    let skip = shortcut.map { input.convolved(with: $0) } ?? input
     return hidden.convolved(with: conv2, same, residual: skip, scale: Float(1 / style.divisor))
   }
 
   private func normalized(
-    _ input: DenseTensor<Float>, _ norm: NormParameters, imageScale: DenseTensor<Float>? = nil,
+    _ input: consuming DenseTensor<Float>, _ norm: NormParameters, imageScale: DenseTensor<Float>? = nil,
     imageShift: DenseTensor<Float>? = nil
   ) -> DenseTensor<Float> {
     input.normalized(
@@ -69,7 +71,7 @@ struct ResidualBlock: Sendable {
 
 extension DenseTensor<Float> {
   /// Group norm, then the activation, in one pass where that is SiLU.
-  func normalized(
+  consuming func normalized(
     _ norm: NormParameters, groups: Int, activation: Activation, imageScale: DenseTensor<Float>? = nil,
     imageShift: DenseTensor<Float>? = nil
   ) -> DenseTensor<Float> {

@@ -2,11 +2,13 @@ import Checkpoints
 import DenseTensors
 import Tensors
 
-/// The denoiser of Stable Diffusion and its kin: diffusers' `UNet2DConditionModel`, in single precision.
+/// The denoiser of Stable Diffusion and its kin: diffusers' `UNet2DConditionModel`.
 ///
 /// Rombach et al. 2022, arXiv:2112.10752. Read from a component folder as Hugging Face ships it.
 public struct UNet2DConditionModel: Sendable {
   public let configuration: UNetConfiguration
+  /// The memory that the weights take.
+  public let weightBytes: Int
   private let convIn: PackedWeights
   private let timeEmbedding: TimeEmbedding
   private let down: [Block]
@@ -25,14 +27,19 @@ public struct UNet2DConditionModel: Sendable {
   /// What the model keeps of a prompt: keys and values for each of its transformer blocks, the same at every step.
   public struct Prompt: Sendable {
     fileprivate let keyValues: [KeyValues]
+
+    /// The number of its tokens.
+    public var length: Int { keyValues.first?.length ?? 0 }
   }
 
   /// Reads the model's configuration and weights.
   ///
   /// - Throws: `CheckpointError` for an unsupported configuration, or a missing or misshapen tensor.
-  public init(_ folder: ModelFolder, component: String = "unet") throws(CheckpointError) {
+  public init(
+    _ folder: ModelFolder, component: String = "unet", precision: Precision = .float32
+  ) throws(CheckpointError) {
     let configuration = try UNetConfiguration(folder, component: component)
-    let loader = LayerLoader(try folder.weights(component: component))
+    let loader = LayerLoader(try folder.weights(component: component), precision: precision)
     let channels = configuration.blockChannels
     let last = channels.count - 1
     let style = ResidualBlock.Style(
@@ -46,10 +53,10 @@ public struct UNet2DConditionModel: Sendable {
         groups: configuration.groups)
     }
 
-    convIn = try loader.convolution(
+    convIn = try loader.precise.convolution(
       "conv_in", from: configuration.inChannels, to: channels[0], kernel: configuration.inKernel)
     timeEmbedding = try TimeEmbedding(
-      loader["time_embedding"], width: channels[0], outputs: configuration.timeWidth,
+      loader.precise["time_embedding"], width: channels[0], outputs: configuration.timeWidth,
       cosineFirst: configuration.cosineFirst, frequencyShift: configuration.frequencyShift,
       activation: configuration.activation)
 
@@ -112,9 +119,10 @@ public struct UNet2DConditionModel: Sendable {
     self.up = up
 
     normOut = try loader.norm("conv_norm_out", channels[0], epsilon: configuration.epsilon)
-    convOut = try loader.convolution(
+    convOut = try loader.precise.convolution(
       "conv_out", from: channels[0], to: configuration.outChannels, kernel: configuration.outKernel)
     self.configuration = configuration
+    weightBytes = loader.byteCount
   }
 
   private var transformerBlocks: [TransformerBlock] {
@@ -152,6 +160,17 @@ public struct UNet2DConditionModel: Sendable {
   public func prepare(_ embeddings: DenseTensor<Float>) -> Prompt {
     precondition(embeddings.shape.rank == 2 && embeddings.shape[1] == configuration.contextWidth)
     return Prompt(keyValues: transformerBlocks.map { $0.keyValues(of: embeddings) })
+  }
+
+  /// Where the tensors of an evaluation of `batch` images lie, each `[height, width, inChannels]` with a prompt of
+  /// `promptLength` tokens of its own, which count.
+  public func activationPlan(batch: Int, height: Int, width: Int, promptLength: Int) -> ActivationPlan {
+    ActivationArena.rehearse {
+      let prompt = prepare(DenseTensor(zeros: [promptLength, configuration.contextWidth]))
+      return self(
+        DenseTensor(zeros: [batch, height, width, configuration.inChannels]),
+        timesteps: Array(repeating: 0, count: batch), prompts: Array(repeating: prompt, count: batch))
+    }
   }
 
   /// The model's prediction for a batch, each image at its own time and with its own prompt.

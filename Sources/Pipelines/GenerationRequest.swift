@@ -40,6 +40,8 @@ public struct GenerationRequest: Sendable {
   /// The noise level that ``image`` is given, as a share of the trained times: more than 0, at most 1. The number of steps
   /// does not depend on it.
   public var strength: Double
+  /// The most memory to take, in bytes; a request that needs more is refused before anything is computed.
+  public var memoryLimit: Int?
   /// The shift of a flow's grid; nil takes the model's own.
   public var shift: Double?
 
@@ -111,6 +113,8 @@ public enum PipelineError: Error, Hashable, Sendable, CustomStringConvertible {
   case unsupportedPipeline(found: String)
   case mismatchedComponents(String)
   case invalidRequest(name: String, found: String, expected: String)
+  /// In bytes.
+  case insufficientMemory(needed: Int, limit: Int)
 
   public var description: String {
     switch self {
@@ -118,6 +122,8 @@ public enum PipelineError: Error, Hashable, Sendable, CustomStringConvertible {
       "model_index.json is for \(found), and only StableDiffusionPipeline can be run"
     case .mismatchedComponents(let reason): "the model's components do not fit each other: \(reason)"
     case .invalidRequest(let name, let found, let expected): "\(name) is \(found), expected \(expected)"
+    case .insufficientMemory(let needed, let limit):
+      "generating takes \(needed / 1_000_000 + 1) MB of memory, and the limit is \(limit / 1_000_000) MB"
     }
   }
 }

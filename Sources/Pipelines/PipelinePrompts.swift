@@ -66,6 +66,12 @@ extension TextToImagePipeline {
   public func denoise(
     _ requests: [DenoiserRequest<DenseTensor<Float>>], prompts: [Prompts]
   ) throws -> [DenseTensor<Float>] {
+    try denoise(requests, prompts: prompts, memory: nil)
+  }
+
+  func denoise(
+    _ requests: [DenoiserRequest<DenseTensor<Float>>], prompts: [Prompts], memory: ActivationMemory<ComputationKind>?
+  ) throws -> [DenseTensor<Float>] {
     let states = requests.map { request in
       let scale = scheduler.prediction.inputScale(at: request.time)
       return scale == 1 ? request.state : .combining((scale, request.state))
@@ -77,9 +83,15 @@ extension TextToImagePipeline {
       }
       return prompt
     }
-    let output = denoiser(
-      .stacking(states), timesteps: requests.map(\.time.timestep), prompts: branches,
-      perturbations: try requests.map { try perturbation(of: $0.branch) })
+    let perturbations = try requests.map { try perturbation(of: $0.branch) }
+    let input = DenseTensor.stacking(states)
+    func evaluate() -> DenseTensor<Float> {
+      denoiser(
+        input, timesteps: requests.map(\.time.timestep), prompts: branches, perturbations: perturbations)
+    }
+    let kind = ComputationKind.denoising(
+      requests.map(\.branch.perturbation), states[0].shape, promptLengths: branches.map(\.length))
+    let output = memory?.run(kind, evaluate) ?? evaluate()
     return requests.indices.map { output[outer: $0] }
   }
 }

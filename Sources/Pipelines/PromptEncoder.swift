@@ -9,10 +9,10 @@ public struct PromptEncoder: Sendable {
   public let model: CLIPTextModel
 
   /// - Throws: `CheckpointError` where a component is broken or the two do not fit each other.
-  public init(_ folder: ModelFolder) throws(CheckpointError) {
+  public init(_ folder: ModelFolder, precision: Precision = .float32) throws(CheckpointError) {
     let url = try folder.componentURL("tokenizer")
     tokenizer = try CLIPTokenizer(folder: url)
-    model = try CLIPTextModel(folder)
+    model = try CLIPTextModel(folder, precision: precision)
     guard tokenizer.vocabularySize <= model.vocabularySize else {
       throw CheckpointError(
         .malformedTokenizer, file: url, found: "\(tokenizer.vocabularySize) tokens",

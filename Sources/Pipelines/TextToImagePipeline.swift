@@ -12,6 +12,7 @@ public struct TextToImagePipeline: Sendable {
   public let denoiser: UNet2DConditionModel
   public let autoencoder: AutoencoderKL
   public let scheduler: SchedulerConfiguration
+  private let plans = ActivationMemory<ComputationKind>.Plans()
 
   /// What takes the place of an empty negative prompt in every request.
   public var defaultNegativePrompt = ""
@@ -21,16 +22,17 @@ public struct TextToImagePipeline: Sendable {
 
   /// Reads a model in diffusers' layout.
   ///
+  /// - Parameter precision: what the denoiser computes with, and what runs once for each image, where that is as fast.
   /// - Throws: `CheckpointError` where a file is broken or asks for something unsupported; ``PipelineError`` where the
   ///   components do not fit each other.
-  public init(_ folder: ModelFolder) throws {
+  public init(_ folder: ModelFolder, precision: Precision = .float32) throws {
     guard folder.className == "StableDiffusionPipeline" else {
       throw PipelineError.unsupportedPipeline(found: folder.className)
     }
     scheduler = try SchedulerConfiguration(folder)
-    promptEncoder = try PromptEncoder(folder)
-    denoiser = try UNet2DConditionModel(folder)
-    autoencoder = try AutoencoderKL(folder)
+    promptEncoder = try PromptEncoder(folder, precision: precision.aroundDenoiser)
+    denoiser = try UNet2DConditionModel(folder, precision: precision)
+    autoencoder = try AutoencoderKL(folder, precision: precision.aroundDenoiser)
     let unet = denoiser.configuration
     guard unet.contextWidth == promptEncoder.model.width else {
       throw PipelineError.mismatchedComponents(
@@ -126,6 +128,8 @@ public struct TextToImagePipeline: Sendable {
       denoiser, positive: Array(embeddings[negatives.count...]), negative: Array(embeddings[..<negatives.count]))
     try check(guidance, with: sampler, prompts: prompts)
     let noise = request.noise.source(seed: request.seed, count: request.count)
+    try checkMemory(of: request)
+    let memory = ActivationMemory(plans)
     var results: [GeneratedImage] = []
     for first in stride(from: 0, to: request.count, by: batchSize) {
       let images = first..<min(first + batchSize, request.count)
@@ -134,10 +138,10 @@ public struct TextToImagePipeline: Sendable {
         start: picture.map { picture in .images(images.map { _ in picture }) }
           ?? request.latents.map { latents in .unitVariance(images.map { latents[outer: $0] }) } ?? .noise,
         guidance: guidance, noise: noise, observe: { try observe(.step($0, images: images)) },
-        denoise: { try denoise($0, prompts: [prompts]) })
+        denoise: { try denoise($0, prompts: [prompts], memory: memory) })
       try Task.checkCancellation()
       for (sample, index) in zip(samples, images) {
-        var image = try decode([sample.state], firstIndex: index)[0]
+        var image = try decode([sample.state], firstIndex: index, memory: memory)[0]
         image.sampling = sample
         try observe(.image(image))
         results.append(image)
@@ -180,9 +184,16 @@ public struct TextToImagePipeline: Sendable {
   ///
   /// - Throws: ``ImageError`` where an image would be too large.
   public func decode(_ latents: [DenseTensor<Float>], firstIndex: Int = 0) throws(ImageError) -> [GeneratedImage] {
+    try decode(latents, firstIndex: firstIndex, memory: ActivationMemory(plans))
+  }
+
+  private func decode(
+    _ latents: [DenseTensor<Float>], firstIndex: Int, memory: ActivationMemory<ComputationKind>
+  ) throws(ImageError) -> [GeneratedImage] {
     var images: [GeneratedImage] = []
     for (offset, latent) in latents.enumerated() {
-      let pixels = autoencoder.decode(scaled: .stacking([latent]))[outer: 0]
+      let scaled = DenseTensor.stacking([latent])
+      let pixels = memory.run(.decoding(latent.shape)) { autoencoder.decode(scaled: scaled) }[outer: 0]
       let image = try Image(width: pixels.shape[1], height: pixels.shape[0], rgb: pixels.elements)
       images.append(GeneratedImage(index: firstIndex + offset, image: image, latents: latent, pixels: pixels))
     }

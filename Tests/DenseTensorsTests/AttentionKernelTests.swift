@@ -10,6 +10,7 @@ extension KernelTests {
     let keys: Int
     let dimension: Int
     let isCausal: Bool
+    let isRounded: Bool
     let query: GuardedBuffer<Float>
     let key: GuardedBuffer<Float>
     let value: GuardedBuffer<Float>
@@ -18,12 +19,22 @@ extension KernelTests {
     var keyStride: Int { dimension + 5 }
     var outputStride: Int { dimension + 1 }
 
-    init(length: Int, keys: Int, dimension: Int, isCausal: Bool = false) {
-      (self.length, self.keys, self.dimension, self.isCausal) = (length, keys, dimension, isCausal)
+    init(length: Int, keys: Int, dimension: Int, isCausal: Bool = false, isRounded: Bool) {
+      (self.length, self.keys, self.dimension) = (length, keys, dimension)
+      (self.isCausal, self.isRounded) = (isCausal, isRounded)
       var numbers = TestNumbers(seed: UInt64(length + keys + dimension))
       query = GuardedBuffer(numbers.array((length - 1) * (dimension + 3) + dimension))
       key = GuardedBuffer(numbers.array((keys - 1) * (dimension + 5) + dimension))
       value = GuardedBuffer(numbers.array((keys - 1) * (dimension + 5) + dimension))
+    }
+
+    var scale: Float { 1 / Float(dimension).squareRoot() }
+
+    /// What the kernel computes with: rounded to bfloat16, to nearest even, where asked for.
+    func operand(_ value: Float) -> Double {
+      guard isRounded else { return Double(value) }
+      let bits = value.bitPattern
+      return Double(Float(bitPattern: (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF_0000))
     }
 
     func visibleKeys(_ row: Int) -> Int { isCausal ? min(row + 1, keys) : keys }
@@ -36,7 +47,7 @@ extension KernelTests {
       var operation = fs_attention(
         query: query.pointer, query_stride: Int64(queryStride), key: key.pointer, value: value.pointer,
         key_stride: Int64(keyStride), keys: Int64(keys), dimension: Int64(dimension),
-        scale: 1 / Float(dimension).squareRoot(), causal: isCausal, output: output.pointer,
+        scale: scale, causal: isCausal, bfloat16: isRounded, output: output.pointer,
         output_stride: Int64(outputStride))
       for piece in pieces ?? [0..<length] {
         fs_attend(&operation, Int64(piece.lowerBound), Int64(piece.upperBound), scratch.pointer)
@@ -49,31 +60,35 @@ extension KernelTests {
 
     /// One row by the definition, in double precision, and what float may be off.
     func expected(_ row: Int) -> (values: [Double], bound: Double) {
-      let query = query.elements[(row * queryStride)...].prefix(dimension).map(Double.init)
+      // Powers of 2 of queries scaled before they are rounded.
+      let factor = scale * 1.44269504
+      let query = self.query.elements[(row * queryStride)...].prefix(dimension).map { operand($0 * factor) }
       let visible = visibleKeys(row)
       var (scores, size): ([Double], Double) = ([], 0)
       for key in 0..<visible {
         var (score, products) = (0.0, 0.0)
         for (column, number) in query.enumerated() {
-          let product = number * Double(self.key.elements[key * keyStride + column])
+          let product = number * operand(self.key.elements[key * keyStride + column])
           score += product
           products += abs(product)
         }
-        scores.append(score / Double(dimension).squareRoot())
-        size = max(size, products / Double(dimension).squareRoot())
+        scores.append(score)
+        size = max(size, products)
       }
       let largest = scores.max()!
-      let weights = scores.map { exp($0 - largest) }
+      let weights = scores.map { exp2($0 - largest) }
       let total = weights.reduce(0, +)
       var values = [Double](repeating: 0, count: dimension)
       for (key, weight) in weights.enumerated() {
         for column in 0..<dimension {
-          values[column] += weight / total * Double(value.elements[key * keyStride + column])
+          values[column] += weight / total * operand(value.elements[key * keyStride + column])
         }
       }
       // A score is off by a few roundings of the sum of its products' sizes, 2^x by two; both change the weights and
-      // their total. The values are at most 1; the sum over the keys is rounded as often as there are keys.
-      return (values, 2 * (4 * roundoff + 4 * roundoff * size) + roundoff * (4 + Double(visible).squareRoot()))
+      // their total. The values are at most 1; the sum over the keys is rounded as often as there are keys. Weights are
+      // rounded to bfloat16 relative to the largest score so far, each by 2^-9.
+      let bound = 2 * (4 * roundoff + 4 * roundoff * size) + roundoff * (4 + Double(visible).squareRoot())
+      return (values, bound + (isRounded ? 0x1p-9 : 0))
     }
   }
 
@@ -81,10 +96,20 @@ extension KernelTests {
   static let attentionLengths = [1, 15, 16, 17, 77, 129, 300]
 
   @Test(arguments: instructionSets, [1, 8, 40, 41, 64, 160, 512]) func attention(_ set: String, _ dimension: Int) {
+    attention(set, dimension, isRounded: false)
+  }
+
+  @Test(arguments: instructionSets, [1, 8, 40, 41, 64, 160, 512])
+  func attentionOfRoundedOperands(_ set: String, _ dimension: Int) {
+    attention(set, dimension, isRounded: true)
+  }
+
+  private func attention(_ set: String, _ dimension: Int, isRounded: Bool) {
     withInstructionSet(set) {
       for (index, length) in Self.attentionLengths.enumerated() {
         for (keys, isCausal) in [(Self.attentionLengths[(index * 3 + 4) % 7], false), (length, true), (50, true)] {
-          let head = AttentionHead(length: length, keys: keys, dimension: dimension, isCausal: isCausal)
+          let head = AttentionHead(
+            length: length, keys: keys, dimension: dimension, isCausal: isCausal, isRounded: isRounded)
           let result = head.result()
           var worst = 0.0
           for row in stride(from: 0, to: length, by: 1 + length / 40) {
@@ -105,11 +130,11 @@ extension KernelTests {
   }
 
   /// A broken model must show, in every column of the queries that see the broken key, and in no other.
-  @Test(arguments: instructionSets, [false, true]) func brokenScores(_ set: String, _ isCausal: Bool) {
+  @Test(arguments: instructionSets, [false, true]) func brokenScores(_ set: String, _ isRounded: Bool) {
     withInstructionSet(set) {
-      for broken in [Float.nan, .infinity] {
+      for (broken, isCausal) in [(Float.nan, true), (.nan, false), (.infinity, true), (.infinity, false)] {
         for position in [0, 1, 16, 128, 149] {
-          let head = AttentionHead(length: 150, keys: 150, dimension: 5, isCausal: isCausal)
+          let head = AttentionHead(length: 150, keys: 150, dimension: 5, isCausal: isCausal, isRounded: isRounded)
           for row in 0..<150 { head.query.elements[row * head.queryStride] = 1 }
           head.key.elements[position * head.keyStride] = broken
           let result = head.result()
@@ -125,24 +150,28 @@ extension KernelTests {
   /// Keys of score -infinity, or far below the others, count nothing, also where they fill the first block.
   @Test(arguments: instructionSets, [-1000, -1e30, -.infinity] as [Float])
   func lowScores(_ set: String, _ lowest: Float) {
+    for isRounded in [false, true] { lowScores(set, lowest, isRounded: isRounded) }
+  }
+
+  private func lowScores(_ set: String, _ lowest: Float, isRounded: Bool) {
     withInstructionSet(set) {
       for last in [0, 16, 127, 128, 149] {
-        let head = AttentionHead(length: 20, keys: 150, dimension: 1)
+        let head = AttentionHead(length: 20, keys: 150, dimension: 1, isRounded: isRounded)
         for row in 0..<20 { head.query.elements[row * head.queryStride] = 1 }
         for key in 0..<150 { head.key.elements[key * head.keyStride] = key == last ? 0 : lowest }
-        let value = head.value.elements[last * head.keyStride]
+        let value = Float(head.operand(head.value.elements[last * head.keyStride]))
         #expect(head.result() == [Float](repeating: value, count: 20), "key \(last)")
       }
-      let head = AttentionHead(length: 20, keys: 150, dimension: 1)
+      let head = AttentionHead(length: 20, keys: 150, dimension: 1, isRounded: isRounded)
       for row in 0..<20 { head.query.elements[row * head.queryStride] = 1 }
       for key in 0..<150 { head.key.elements[key * head.keyStride] = -.infinity }
       #expect(head.result().allSatisfy { $0.isNaN })
     }
   }
 
-  /// Every 61st float from -0 to -127.5, about five million.
+  /// Every 307th float from -0 to -127.5, about 3.6 million.
   static let exponents: [Float] =
-    stride(from: Float(-0.0).bitPattern, through: Float(-127.5).bitPattern, by: 61).map(Float.init(bitPattern:))
+    stride(from: Float(-0.0).bitPattern, through: Float(-127.5).bitPattern, by: 307).map(Float.init(bitPattern:))
 
   @Test(arguments: instructionSets) func exponential(_ set: String) {
     withInstructionSet(set) {

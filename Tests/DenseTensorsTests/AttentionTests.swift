@@ -39,7 +39,9 @@ extension KernelTests {
     func firstRow(_ image: Int) -> Int { 2 + keyLengths.prefix(image).reduce(0, +) }
 
     /// The images in `range`, by the library.
-    func result(_ range: Range<Int>, keyValues: DenseTensor<Float>? = nil) -> DenseTensor<Float> {
+    func result(
+      _ range: Range<Int>, keyValues: DenseTensor<Float>? = nil, precision: AttentionPrecision = .float32
+    ) -> DenseTensor<Float> {
       DenseTensor.attention(
         queries: .stacking(range.map { queries[outer: $0] }),
         keyValues: range.map {
@@ -47,7 +49,7 @@ extension KernelTests {
             keyValues ?? self.keyValues, firstRow: firstRow($0), length: keyLengths[$0], keyColumn: 1 + width,
             valueColumn: 1)
         },
-        width: width, heads: heads, mask: mask)
+        width: width, heads: heads, mask: mask, precision: precision)
     }
 
     /// One row of one head by the definition, in double precision, and what float may be off.
@@ -102,6 +104,16 @@ extension KernelTests {
         #expect(problem.result(range) == .stacking(range.map { result[outer: $0] }))
       }
     }
+  }
+
+  /// Fewer bits cost as much as they must and show; an image's bits are the same alone.
+  @Test(arguments: [AttentionMask.none, .causal]) func attentionInBfloat16(_ mask: AttentionMask) {
+    let problem = AttentionProblem(heads: 2, dimension: 40, length: 130, keyLengths: [130, 77], mask: mask)
+    let result = problem.result(0..<2, precision: .bfloat16)
+    let differences = zip(result.elements, problem.result(0..<2).elements).map { abs($0 - $1) }
+    // Values of at most 1, their weights and the scores, of about 1, lose 2^-9 each.
+    #expect((0x1p-12...0x1p-7).contains(differences.max()!))
+    #expect(problem.result(1..<2, precision: .bfloat16) == .stacking([result[outer: 1]]))
   }
 
   /// Changing what comes later changes no bit of what comes before.

@@ -21,7 +21,7 @@ extension KernelTests {
 
   @Test(arguments: layers) func convolutionLayer(_ problem: ConvolutionProblem) {
     let data = problem.makeData()
-    let result = layer(problem, data, .float32)
+    let result = problem.layer(data, .float32).elements
     // Which algorithm a layer chooses is its own affair; the result is one or the other's.
     let direct = problem.result(data, .direct)
     #expect(problem.error(of: result, .winograd, problem.reference(data)) < 4)
@@ -30,48 +30,40 @@ extension KernelTests {
     #expect(result == problem.result(data, .winograd))
   }
 
-  /// More patches than are kept at a time, of one image and of several.
-  @Test(arguments: [1, 3]) func convolutionInSeveralPasses(images: Int) {
+  /// More patches than are kept at a time, of one image, of several and of none.
+  @Test(arguments: [0, 1, 3]) func convolutionInSeveralPasses(images: Int) {
     let problem = ConvolutionProblem(images: images, height: 27, width: 26, channels: 1200, outputs: 40)
     let data = problem.makeData()
-    #expect(layer(problem, data, .float32) == problem.result(data, .winograd))
+    let result = problem.layer(data, .float32).elements
+    #expect(result == problem.result(data, .winograd))
+    let size = problem.pixels * problem.outputs
+    for image in 0..<images {
+      let (single, own) = problem.alone(image, of: data)
+      #expect(single.layer(own, .float32).elements == Array(result[image * size..<(image + 1) * size]))
+    }
   }
 
-  @Test(arguments: instructionSets, layers)
-  func convolutionLayerOfFewerBits(_ set: String, _ problem: ConvolutionProblem) {
+  @Test(arguments: layers) func convolutionLayerOfFewerBits(_ problem: ConvolutionProblem) {
+    let data = problem.makeData()
+    for (format, algorithm) in [(WeightFormat.float16, ConvolutionProblem.Algorithm.float16), (.bfloat16, .bfloat16)] {
+      let result = problem.layer(data, format).elements
+      guard result != problem.result(data, algorithm) else { continue }
+      var problem = problem
+      problem.format = algorithm.format
+      #expect(problem.kernel == (3, 3) && problem.stride == 1 && result == problem.result(data, .winograd))
+    }
+    #expect(problem.layer(data, .int8).elements == problem.result(data, .int8))
+  }
+
+  @Test(arguments: instructionSets) func layersOfFewerBitsOnAllInstructionSets(_ set: String) {
     withInstructionSet(set) {
-      let data = problem.makeData()
-      for (format, stored) in [(WeightFormat.float16, FS_FLOAT16), (.bfloat16, FS_BFLOAT16), (.int8, FS_INT8)] {
-        let (result, problem) = (layer(problem, data, format), problem.stored(as: stored))
-        guard result != problem.result(data, .direct) else { continue }
-        #expect(format != .int8 && problem.kernel == (3, 3) && problem.stride == 1)
-        #expect(result == problem.result(data, .winograd))
-      }
+      for problem in Self.layers.prefix(4) { convolutionLayerOfFewerBits(problem) }
     }
   }
 
   @Test(arguments: WeightFormat.allCases) func nothingIntoLayers(_ format: WeightFormat) {
     let weights = PackedWeights([1, 2], outputs: 1, channels: 2, bias: nil, format: format)
     #expect(DenseTensor([], shape: [0, 2]).linear(weights).shape == [0, 1])
-  }
-
-  /// The result of the layer that a problem describes.
-  private func layer(
-    _ problem: ConvolutionProblem, _ data: ConvolutionProblem.Data, _ format: WeightFormat
-  ) -> [Float] {
-    let weights = PackedWeights(
-      data.weights, outputs: problem.outputs, channels: problem.channels, kernel: problem.kernel,
-      bias: problem.addends.contains(.bias) ? data.bias : nil, format: format)
-    let input = DenseTensor(data.input, shape: [problem.images, problem.height, problem.width, problem.channels])
-    let outShape: Shape = [problem.images, problem.outHeight, problem.outWidth, problem.outputs]
-    let result = input.convolved(
-      with: weights, .init(stride: problem.stride, padding: problem.padding, upsampling: problem.upsampling),
-      imageBias: problem.addends.contains(.imageBias)
-        ? DenseTensor(data.imageBias, shape: [problem.images, problem.outputs]) : nil,
-      residual: problem.addends.contains(.residual) ? DenseTensor(data.residual, shape: outShape) : nil,
-      scale: problem.scale)
-    #expect(result.shape == outShape)
-    return result.elements
   }
 
   @Test(arguments: [0, 1, 13, 200]) func linearLayer(_ rows: Int) {
@@ -141,5 +133,22 @@ extension KernelTests {
     var expected = [Float](repeating: .nan, count: rows * channels)
     fs_layer_norm(&expected, input, gain, shift, Int64(rows), Int64(channels), 1e-5)
     #expect(DenseTensor(input, shape: [1, rows, channels]).layerNormalized(norm).elements == expected)
+  }
+}
+
+extension ConvolutionProblem {
+  /// By the layer, in tensors.
+  fileprivate func layer(_ data: Data, _ format: WeightFormat) -> DenseTensor<Float> {
+    let weights = PackedWeights(
+      data.weights, outputs: outputs, channels: channels, kernel: kernel,
+      bias: addends.contains(.bias) ? data.bias : nil, format: format)
+    let input = DenseTensor(data.input, shape: [images, height, width, channels])
+    let outShape: Shape = [images, outHeight, outWidth, outputs]
+    let result = input.convolved(
+      with: weights, .init(stride: stride, padding: padding, upsampling: upsampling),
+      imageBias: addends.contains(.imageBias) ? DenseTensor(data.imageBias, shape: [images, outputs]) : nil,
+      residual: addends.contains(.residual) ? DenseTensor(data.residual, shape: outShape) : nil, scale: scale)
+    #expect(result.shape == outShape)
+    return result
   }
 }
