@@ -67,8 +67,8 @@ static const ISA(tile_function) ISA(tiles)[TILE_ROWS] = {
 #endif
 };
 
-// tile := the product of `rows` gathered rows with one panel, whose packed rows are `width` wide; or, where `resume`, the
-// sum goes on from what the tile holds.
+// tile := the product of `rows` gathered rows with one panel, whose packed rows are `width` wide; or, where `resume`,
+// the sum goes on from what the tile holds.
 INLINE void ISA(multiply_more)(
   float *tile, int64_t tile_stride, int64_t rows, int64_t columns, const float *const *pointers, int64_t taps,
   int64_t channels, const float *panel, int64_t width, bool resume) {

@@ -1,5 +1,5 @@
-// Convolution of int8 pixels: fours of channels, read by one 32-bit broadcast, times the fours of each output. INT8(dot)
-// adds their products to 32-bit sums, exactly on every instruction set; included once per version of it.
+// Convolution of int8 pixels: fours of channels, read by one 32-bit broadcast, times the fours of each output.
+// INT8(dot) adds their products to 32-bit sums, exactly on every instruction set; included once per version of it.
 //
 // Each pixel has a step and a zero point of its own, so each tap's sum is brought to its true scale before the next:
 // step x (sum - zero x sum of the tap's weights). 255 x 127 x 65536 channels stay within 32 bits.

@@ -1,4 +1,5 @@
-// Pixels of floats to int8 pixels. Every step is a rounding of its own, so that all instruction sets give the same bits.
+// Pixels of floats to int8 pixels. Every step is a rounding of its own, so that all instruction sets give the same
+// bits.
 
 // The levels of LANES channels.
 INLINE ISA(vb) ISA(levels)(vf x, float inverse, float zero) {

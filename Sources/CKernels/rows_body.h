@@ -100,8 +100,8 @@ static void ISA(convolve_tiles)(
       for (int64_t row = chunk, i = 0; row < chunk_end; row += TILE_ROWS, i++) {
         int64_t rows = chunk_end - row < TILE_ROWS ? chunk_end - row : TILE_ROWS;
         ISA(prefetch_output)(op, row, rows, column, columns);
-        multiply(tile, rows, columns, pointers[i], taps, op->channels, (const char *)op->weights + column * column_bytes,
-          width);
+        const char *weights = (const char *)op->weights + column * column_bytes;
+        multiply(tile, rows, columns, pointers[i], taps, op->channels, weights, width);
         ISA(finish)(op, tile, row, rows, column, columns);
       }
     }

@@ -150,8 +150,8 @@ extension DenseTensor where Scalar == Float {
       .reshaped(Shape(outer + [weights.outputs]))
   }
 
-  /// Splits the work by rows and by panels so that every thread gets some and memory is read least: each piece reads its
-  /// pixels and its weights.
+  /// Splits the work by rows and by panels so that every thread gets some and memory is read least: each piece reads
+  /// its pixels and its weights.
   private static func run(_ operation: fs_convolution, _ pixels: UnsafeRawPointer?, rows: Int, panels: Int) {
     if ActivationArena.isRehearsing { return }
     // Pointers that outlive the calls, which only read through them.

@@ -17,7 +17,8 @@ extern "C" {
 // variable FEWSTEP_ISA can ask for a lower one than the CPU has.
 const char *fs_isa_name(void);
 
-// Makes the instruction set called `name` the one in use; false where the CPU lacks it or nobody knows the name.
+// Makes the instruction set called `name` the one in use, by the calling thread and in the tasks that it gives to a
+// pool; false where the CPU lacks it or nobody knows the name.
 bool fs_isa_select(const char *name);
 
 // --- Threads (pool.c)
@@ -53,8 +54,8 @@ void fs_pack_weights(
 // FS_BFLOAT16: the upper halves of floats. "avx512bf16" rounds the inputs to the same, adds products by pairs and takes
 // subnormal numbers for 0; the others widen the weights and leave the inputs as they are. So the instruction sets
 // differ by up to a rounding of every input, 2^-9 of it.
-// FS_INT8: per output, 127 steps to either side of 0 up to the largest weight. Every input pixel is rounded to 255 steps
-// from its least to its largest channel, 0 included. All instruction sets give the same bits.
+// FS_INT8: per output, 127 steps to either side of 0 up to the largest weight. Every input pixel is rounded to 255
+// steps from its least to its largest channel, 0 included. All instruction sets give the same bits.
 typedef enum { FS_FLOAT32, FS_FLOAT16, FS_BFLOAT16, FS_INT8 } fs_format;
 
 // output[row, n] = (sum over taps and channels of input x weight + bias[n] + image_bias[image, n] + residual[row, n])
@@ -95,13 +96,13 @@ void fs_format_pack(
 // The bytes of an input pixel as the format's kernels read it; 0 where they read floats.
 int64_t fs_format_pixel_bytes(fs_format format, int64_t channels);
 
-// Converts `count` pixels, the first at `input` and `input_stride` floats apart, where fs_format_pixel_bytes is not 0. For
-// FS_INT8, a pixel that holds NaN or infinity makes every output that reads it NaN.
+// Converts `count` pixels, the first at `input` and `input_stride` floats apart, where fs_format_pixel_bytes is not 0.
+// For FS_INT8, a pixel that holds NaN or infinity makes every output that reads it NaN.
 void fs_format_convert(
   fs_format format, void *pixels, const float *input, int64_t input_stride, int64_t count, int64_t channels);
 
-// As fs_convolve, with weights of any format, and all input pixels converted to it; op's input is read only where nothing
-// is to be converted. There are at least channels + 2 zeros, and for FS_INT8 at most 65536 channels.
+// As fs_convolve, with weights of any format, and all input pixels converted to it; op's input is read only where
+// nothing is to be converted. There are at least channels + 2 zeros, and for FS_INT8 at most 65536 channels.
 void fs_format_convolve(
   const fs_convolution *op, const void *pixels, int64_t row_begin, int64_t row_end, int64_t panel_begin,
   int64_t panel_end);
