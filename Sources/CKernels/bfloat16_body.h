@@ -56,20 +56,19 @@ static void ISA(multiply_bfloat16)(
 }
 
 static void ISA(convolve_bfloat16_dot)(
-  const fs_convolution *op, const void *input, int64_t row_begin, int64_t row_end,
-  int64_t panel_begin, int64_t panel_end) {
-  int64_t bytes = fs_bfloat16_bytes(op->channels);
-  fs_pixels pixels = {input, fs_bfloat16_stride(op->channels), op->zeros};
+  const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
+  fs_pixels pixels = {op->pixels, fs_bfloat16_stride(op->channels), op->zeros};
+  int64_t inputs = op->kernel_height * op->kernel_width * fs_bfloat16_padded(op->channels);
   ISA(convolve_tiles)(
-    op, &pixels, op->kernel_height * op->kernel_width * bytes, ISA(multiply_bfloat16), row_begin, row_end,
-    panel_begin, panel_end);
+    op, &pixels, inputs * (int64_t)sizeof(uint16_t), ISA(multiply_bfloat16), row_begin, row_end, panel_begin,
+    panel_end);
 }
 
 // Rounds to the nearest bfloat16, ties to even.
 static void ISA(convert_bfloat16)(
   void *pixels, const float *input, int64_t input_stride, int64_t count, int64_t channels) {
   uint16_t *pixel = pixels;
-  int64_t padded = (channels + 1) / 2 * 2, stride = fs_bfloat16_stride(channels) / 2;
+  int64_t padded = fs_bfloat16_padded(channels), stride = fs_bfloat16_stride(channels) / 2;
   for (int64_t row = 0; row < count; row++, input += input_stride, pixel += stride) {
     for (int64_t c = 0; c < channels; c += LANES) {
       int64_t left = channels - c;

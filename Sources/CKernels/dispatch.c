@@ -6,9 +6,6 @@
 
 static _Atomic(const fs_kernels *) current;
 
-// What this thread chose for itself.
-static _Thread_local const fs_kernels *own;
-
 static bool available(const fs_kernels *kernels) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -39,7 +36,6 @@ static const fs_kernels *named(const char *name) {
 }
 
 static const fs_kernels *kernels(void) {
-  if (own) return own;
   const fs_kernels *chosen = atomic_load_explicit(&current, memory_order_acquire);
   if (chosen) return chosen;
   const char *wanted = getenv("FEWSTEP_ISA");
@@ -54,47 +50,30 @@ const char *fs_isa_name(void) { return kernels()->name; }
 
 bool fs_isa_select(const char *name) {
   const fs_kernels *chosen = named(name);
-  if (chosen) own = chosen;
+  if (chosen) atomic_store_explicit(&current, chosen, memory_order_release);
   return chosen != NULL;
 }
 
-const fs_kernels *fs_own_kernels(void) { return own; }
-
-void fs_adopt_kernels(const fs_kernels *kernels) { own = kernels; }
-
 void fs_convolve(const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
-  kernels()->convolve(op, row_begin, row_end, panel_begin, panel_end);
+  kernels()->convolve[op->format](op, row_begin, row_end, panel_begin, panel_end);
+}
+
+int64_t fs_pixel_bytes(fs_format format, int64_t channels) {
+  switch (format) {
+    case FS_BFLOAT16: return kernels()->convert[FS_BFLOAT16] ? fs_bfloat16_stride(channels) : 0;
+    case FS_INT8: return (int64_t)sizeof(fs_int8_pixel) + fs_int8_padded(channels);
+    default: return 0;
+  }
+}
+
+void fs_convert_pixels(
+  fs_format format, void *pixels, const float *input, int64_t input_stride, int64_t count, int64_t channels) {
+  kernels()->convert[format](pixels, input, input_stride, count, channels);
 }
 
 void fs_winograd_patches(
   const fs_convolution *op, int64_t begin, int64_t end, int64_t first, int64_t last, float *patches) {
   kernels()->winograd_patches(op, begin, end, first, last, patches);
-}
-
-int64_t fs_format_pixel_bytes(fs_format format, int64_t channels) {
-  switch (format) {
-  case FS_BFLOAT16: return kernels()->convert_bfloat16 ? fs_bfloat16_stride(channels) : 0;
-  case FS_INT8: return (int64_t)sizeof(fs_int8_pixel) + fs_int8_padded(channels);
-  default: return 0;
-  }
-}
-
-void fs_format_convert(
-  fs_format format, void *pixels, const float *input, int64_t input_stride, int64_t count, int64_t channels) {
-  fs_convert_function *convert = format == FS_INT8 ? kernels()->convert_int8 : kernels()->convert_bfloat16;
-  convert(pixels, input, input_stride, count, channels);
-}
-
-void fs_format_convolve(
-  const fs_convolution *op, const void *pixels, int64_t row_begin, int64_t row_end, int64_t panel_begin,
-  int64_t panel_end) {
-  const fs_kernels *k = kernels();
-  switch (op->format) {
-  case FS_FLOAT32: return k->convolve(op, row_begin, row_end, panel_begin, panel_end);
-  case FS_FLOAT16: return k->convolve_float16(op, pixels, row_begin, row_end, panel_begin, panel_end);
-  case FS_BFLOAT16: return k->convolve_bfloat16(op, pixels, row_begin, row_end, panel_begin, panel_end);
-  case FS_INT8: return k->convolve_int8(op, pixels, row_begin, row_end, panel_begin, panel_end);
-  }
 }
 
 void fs_winograd(

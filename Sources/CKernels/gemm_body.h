@@ -95,6 +95,5 @@ static void ISA(convolve)(
   fs_pixels pixels = {op->input, op->input_stride * (int64_t)sizeof(float), op->zeros};
   int64_t inputs = op->kernel_height * op->kernel_width * op->channels;
   ISA(convolve_tiles)(
-    op, &pixels, inputs * (int64_t)sizeof(float), ISA(multiply_floats), row_begin, row_end,
-    panel_begin, panel_end);
+    op, &pixels, inputs * (int64_t)sizeof(float), ISA(multiply_floats), row_begin, row_end, panel_begin, panel_end);
 }

@@ -16,7 +16,7 @@ static void ISA(widen_float16)(
 // Packed by pairs of channels.
 static void ISA(widen_bfloat16)(
   float *target, const uint16_t *panel, int64_t tap, int64_t channel, int64_t count, int64_t channels, int64_t width) {
-  panel += (tap * ((channels + 1) / 2 * 2) + channel) * width;
+  panel += (tap * fs_bfloat16_padded(channels) + channel) * width;
   for (int64_t i = 0; i < count; i++, target += width) {
     const uint16_t *pairs = panel + i / 2 * 2 * width;
     for (int64_t n = 0; n < width; n += LANES) {
@@ -27,8 +27,8 @@ static void ISA(widen_bfloat16)(
 }
 
 static void ISA(convolve_halves)(
-  const fs_convolution *op, int64_t padded_channels, ISA(widening) widen, int64_t row_begin,
-  int64_t row_end, int64_t panel_begin, int64_t panel_end) {
+  const fs_convolution *op, int64_t padded_channels, ISA(widening) widen, int64_t row_begin, int64_t row_end,
+  int64_t panel_begin, int64_t panel_end) {
   const void *pointers[CHUNK_ROWS / TILE_ROWS][MAX_TAPS * TILE_ROWS];
   const float *part[MAX_TAPS * TILE_ROWS];
   float tiles[CHUNK_ROWS * FS_PANEL];
@@ -76,17 +76,15 @@ static void ISA(convolve_halves)(
 }
 
 static void ISA(convolve_float16)(
-  const fs_convolution *op, const void *input, int64_t row_begin, int64_t row_end,
-  int64_t panel_begin, int64_t panel_end) {
+  const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
   ISA(convolve_halves)(
     op, op->channels, ISA(widen_float16), row_begin, row_end, panel_begin, panel_end);
 }
 
 static void ISA(convolve_bfloat16)(
-  const fs_convolution *op, const void *input, int64_t row_begin, int64_t row_end,
-  int64_t panel_begin, int64_t panel_end) {
+  const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
   ISA(convolve_halves)(
-    op, (op->channels + 1) / 2 * 2, ISA(widen_bfloat16), row_begin, row_end, panel_begin, panel_end);
+    op, fs_bfloat16_padded(op->channels), ISA(widen_bfloat16), row_begin, row_end, panel_begin, panel_end);
 }
 
 #undef BLOCK

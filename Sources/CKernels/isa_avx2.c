@@ -35,8 +35,7 @@ INLINE vi INT8(dot)(vi sum, vi x, vi w) {
 
 #pragma clang attribute pop
 
-#define BFLOAT16_ENTRIES WIDENED_BFLOAT16
-#define INT8_ENTRIES INT8_OF_LEVEL
+#define CONVOLVE_BFLOAT16 CONVOLVE_WIDENED_BFLOAT16
 #define ATTEND_BFLOAT16 ISA(attend_rounded)
 const fs_kernels fs_avx2 = KERNEL_TABLE("avx2");
 #endif

@@ -36,8 +36,7 @@ INLINE vi INT8(dot)(vi sum, vi x, vi w) {
 
 #pragma clang attribute pop
 
-#define BFLOAT16_ENTRIES WIDENED_BFLOAT16
-#define INT8_ENTRIES INT8_OF_LEVEL
+#define CONVOLVE_BFLOAT16 CONVOLVE_WIDENED_BFLOAT16
 #define ATTEND_BFLOAT16 ISA(attend_rounded)
 const fs_kernels fs_avx512 = KERNEL_TABLE("avx512");
 
@@ -65,9 +64,9 @@ const fs_kernels fs_avx512vnni = KERNEL_TABLE("avx512vnni");
 
 #pragma clang attribute pop
 
-#undef BFLOAT16_ENTRIES
-#define BFLOAT16_ENTRIES \
-  .convolve_bfloat16 = ISA(convolve_bfloat16_dot), .convert_bfloat16 = ISA(convert_bfloat16)
+#undef CONVOLVE_BFLOAT16
+#define CONVOLVE_BFLOAT16 \
+  .convolve[FS_BFLOAT16] = ISA(convolve_bfloat16_dot), .convert[FS_BFLOAT16] = ISA(convert_bfloat16)
 #undef ATTEND_BFLOAT16
 #define ATTEND_BFLOAT16 ISA(attend_dot)
 const fs_kernels fs_avx512bf16 = KERNEL_TABLE("avx512bf16");

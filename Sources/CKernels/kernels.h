@@ -15,15 +15,10 @@ typedef struct {
   const void *zeros;
 } fs_pixels;
 
-typedef void fs_convolve_function(const fs_convolution *, const void *pixels, int64_t, int64_t, int64_t, int64_t);
-typedef void fs_convert_function(void *, const float *, int64_t, int64_t, int64_t);
-
 typedef struct {
   const char *name;
-  void (*convolve)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t);
-  fs_convolve_function *convolve_float16, *convolve_bfloat16, *convolve_int8;
-  fs_convert_function *convert_bfloat16;  // NULL where floats are read
-  fs_convert_function *convert_int8;
+  void (*convolve[FS_INT8 + 1])(const fs_convolution *, int64_t, int64_t, int64_t, int64_t);
+  void (*convert[FS_INT8 + 1])(void *, const float *, int64_t, int64_t, int64_t);  // NULL where floats are read
   void (*winograd_patches)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, float *);
   void (*winograd)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, const float *, float *);
   void (*attend)(const fs_attention *, int64_t, int64_t, float *);
@@ -78,14 +73,16 @@ static inline int64_t fs_attention_padded(int64_t dimension) { return (dimension
 static inline int64_t fs_attention_key_stride(int64_t dimension) { return fs_attention_padded(dimension) + 8; }
 
 // Outputs rounded up to what packed panels hold.
-static inline int64_t fs_padded_outputs(int64_t outputs) { return fs_packed_count(outputs, 1); }
+static inline int64_t fs_padded_outputs(int64_t outputs) {
+  int64_t half = FS_PANEL / 2;
+  return (outputs + half - 1) / half * half;
+}
 
-// Bytes of the channels of bfloat16, padded to pairs.
-static inline int64_t fs_bfloat16_bytes(int64_t channels) { return (channels + 1) / 2 * 4; }
-
+// Channels of bfloat16 are padded to pairs.
+static inline int64_t fs_bfloat16_padded(int64_t channels) { return (channels + 1) / 2 * 2; }
 // Bytes from one pixel of bfloat16 to the next: not a multiple of 2048, which would have few cache sets share all rows.
 static inline int64_t fs_bfloat16_stride(int64_t channels) {
-  int64_t bytes = fs_bfloat16_bytes(channels);
+  int64_t bytes = 2 * fs_bfloat16_padded(channels);
   return bytes % 2048 == 0 ? bytes + 64 : bytes;
 }
 
@@ -97,10 +94,6 @@ typedef struct {
 } fs_int8_pixel;
 
 static inline int64_t fs_int8_padded(int64_t channels) { return (channels + 3) / 4 * 4; }
-
-// What the calling thread chose by fs_isa_select, or NULL; and taking over another thread's choice.
-const fs_kernels *fs_own_kernels(void);
-void fs_adopt_kernels(const fs_kernels *kernels);
 
 extern const fs_kernels fs_portable;
 #if defined(__x86_64__)

@@ -14,7 +14,7 @@ INLINE ISA(vb) ISA(levels)(vf x, float inverse, float zero) {
 static void ISA(convert_int8)(
   void *pixels, const float *input, int64_t input_stride, int64_t count, int64_t channels) {
 #pragma clang fp contract(off)
-  int64_t bytes = fs_format_pixel_bytes(FS_INT8, channels), padded = fs_int8_padded(channels);
+  int64_t bytes = fs_pixel_bytes(FS_INT8, channels), padded = fs_int8_padded(channels);
   for (int64_t row = 0; row < count; row++, input += input_stride) {
     fs_int8_pixel *pixel = (fs_int8_pixel *)((char *)pixels + row * bytes);
     // The range with 0 in it, and sums that are 0 or NaN.

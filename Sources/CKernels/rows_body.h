@@ -84,10 +84,11 @@ typedef void (*ISA(multiplication))(
 
 // The convolution whose packed weights take `column_bytes` per output.
 static void ISA(convolve_tiles)(
-  const fs_convolution *op, const fs_pixels *pixels, int64_t column_bytes,
-  ISA(multiplication) multiply, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
+  const fs_convolution *op, const fs_pixels *pixels, int64_t column_bytes, ISA(multiplication) multiply,
+  int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
   const void *pointers[CHUNK_ROWS / TILE_ROWS][MAX_TAPS * TILE_ROWS];
   float tile[TILE_ROWS * FS_PANEL];
+  const char *weights = op->weights;
   int64_t taps = op->kernel_height * op->kernel_width;
   for (int64_t chunk = row_begin; chunk < row_end; chunk += CHUNK_ROWS) {
     int64_t chunk_end = chunk + CHUNK_ROWS < row_end ? chunk + CHUNK_ROWS : row_end;
@@ -100,8 +101,7 @@ static void ISA(convolve_tiles)(
       for (int64_t row = chunk, i = 0; row < chunk_end; row += TILE_ROWS, i++) {
         int64_t rows = chunk_end - row < TILE_ROWS ? chunk_end - row : TILE_ROWS;
         ISA(prefetch_output)(op, row, rows, column, columns);
-        const char *weights = (const char *)op->weights + column * column_bytes;
-        multiply(tile, rows, columns, pointers[i], taps, op->channels, weights, width);
+        multiply(tile, rows, columns, pointers[i], taps, op->channels, weights + column * column_bytes, width);
         ISA(finish)(op, tile, row, rows, column, columns);
       }
     }

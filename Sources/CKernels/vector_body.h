@@ -78,16 +78,16 @@ INLINE float ISA(sum)(vf v) {
   return lanes[0];
 }
 
-#define WIDENED_BFLOAT16 .convolve_bfloat16 = ISA(convolve_bfloat16), .convert_bfloat16 = NULL
-#define INT8_OF_LEVEL .convolve_int8 = INT8(convolve), .convert_int8 = ISA(convert_int8)
+#define CONVOLVE_WIDENED_BFLOAT16 .convolve[FS_BFLOAT16] = ISA(convolve_bfloat16)
 
 #define KERNEL_TABLE(label) \
   { \
     .name = label, \
-    .convolve = ISA(convolve), \
-    .convolve_float16 = ISA(convolve_float16), \
-    BFLOAT16_ENTRIES, \
-    INT8_ENTRIES, \
+    .convolve[FS_FLOAT32] = ISA(convolve), \
+    .convolve[FS_FLOAT16] = ISA(convolve_float16), \
+    CONVOLVE_BFLOAT16, \
+    .convolve[FS_INT8] = INT8(convolve), \
+    .convert[FS_INT8] = ISA(convert_int8), \
     .winograd_patches = ISA(winograd_patches), \
     .winograd = ISA(winograd), \
     .activate = ISA(activate), \

@@ -6,9 +6,9 @@
 // outputs.
 //
 // Four times the weights would be too many to keep: they are transformed when they are needed, for all tiles of a call,
-// a block of channels and one of six rows at a time, and stay in the first-level cache; from 64 tiles on that costs a
-// tenth of the time or less. Blocks are summed on their own, which loses less than one long sum. Patches and products
-// lie in the order in which the products are taken; fs_winograd_layout says where.
+// a block of channels and one of six rows at a time, and stay in the first-level cache. Blocks are summed on their own,
+// which loses less than one long sum. Patches and products lie in the order in which the products are taken;
+// fs_winograd_layout says where.
 
 // Two of the six vectors B^T x, 0 and 5, 1 and 2, or 3 and 4: pairs need few registers.
 INLINE void ISA(transform_input)(vf *first, vf *second, vf x0, vf x1, vf x2, vf x3, vf x4, vf x5, int pair) {
@@ -174,33 +174,35 @@ static const ISA(products_function) ISA(products)[TILE_ROWS] = {
 #endif
 };
 
-// A vector of weights from output n on, of the row-th channel of a panel, all taps' counted through.
-INLINE vf ISA(load_weights)(const void *panel, fs_format format, int64_t row, int64_t n, int64_t width) {
+// A vector of weights, from the index-th on; of bfloat16 the first or the second of each pair.
+INLINE vf ISA(load_weights)(const void *weights, fs_format format, int64_t index, bool is_second) {
   typedef _Float16 halves __attribute__((vector_size(LANES * 2), aligned(2), may_alias));
+  const uint16_t *short_weights = weights;
   switch (format) {
-    case FS_FLOAT16: return __builtin_convertvector(*(const halves *)((const uint16_t *)panel + row * width + n), vf);
+    case FS_FLOAT16: return __builtin_convertvector(*(const halves *)(short_weights + index), vf);
     case FS_BFLOAT16: {
-      // Of a pair of channels, whose number of rows is even in every tap.
-      vi pair = *(const vi *)((const uint16_t *)panel + row / 2 * 2 * width + 2 * n);
-      return (vf)(row % 2 == 0 ? pair << 16 : pair & (int32_t)0xffff0000);
+      vi pairs = *(const vi *)(short_weights + index);
+      return (vf)(is_second ? pairs & (int32_t)0xffff0000 : pairs << 16);
     }
-    default: return ISA(load)((const float *)panel + row * width + n);
+    default: return ISA(load)((const float *)weights + index);
   }
 }
 
-// columns[i][c][x] := (G g)[i][x] for the 3x3 weights g of `channels` channels from `channel` on; a tap has `tap_rows`.
+// columns[i][channel][x] := (G g)[i][x] for the 3x3 weights g of `channels` channels, read from the index-th weight on;
+// `tap` weights lie between the taps of one channel.
 INLINE void ISA(transform_columns)(
-  float *columns, int64_t column_plane, const void *panel, fs_format format, int64_t tap_rows, int64_t channel,
+  float *columns, int64_t column_plane, const void *weights, fs_format format, int64_t index, int64_t tap,
   int64_t channels, int64_t width) {
   for (int64_t c = 0; c < channels; c++)
     for (int64_t n = 0; n < width; n += LANES)
       for (int x = 0; x < 3; x++) {
-        int64_t row = x * tap_rows + channel + c;
+        int64_t top = index + x * tap + (format == FS_BFLOAT16 ? c / 2 * 2 * width + 2 * n : c * width + n);
+        bool is_second = c % 2 != 0;
         vf t[6];
         ISA(transform_weights)(
-          t, ISA(load_weights)(panel, format, row, n, width),
-          ISA(load_weights)(panel, format, row + 3 * tap_rows, n, width),
-          ISA(load_weights)(panel, format, row + 6 * tap_rows, n, width));
+          t, ISA(load_weights)(weights, format, top, is_second),
+          ISA(load_weights)(weights, format, top + 3 * tap, is_second),
+          ISA(load_weights)(weights, format, top + 6 * tap, is_second));
         for (int i = 0; i < 6; i++) ISA(store)(columns + i * column_plane + (c * 3 + x) * width + n, t[i]);
       }
 }
@@ -209,16 +211,14 @@ INLINE void ISA(transform_columns)(
 static void ISA(transform_block)(
   const fs_convolution *op, float *columns, int64_t column_plane, int64_t channel, int64_t channels, int64_t column,
   int64_t width) {
-  const float *floats = op->weights;
-  const uint16_t *halves = op->weights;
-  int64_t rows = op->channels, padded = fs_bfloat16_bytes(op->channels) / (int64_t)sizeof *halves;
-#define TRANSFORM(weights, format, tap_rows) \
-  ISA(transform_columns)( \
-    columns, column_plane, weights + column * 9 * tap_rows, format, tap_rows, channel, channels, width)
+  int64_t padded = op->format == FS_BFLOAT16 ? fs_bfloat16_padded(op->channels) : op->channels;
+  int64_t tap = padded * width, index = column * padded * 9 + channel * width;
+#define TRANSFORM(format) \
+  ISA(transform_columns)(columns, column_plane, op->weights, format, index, tap, channels, width)
   switch (op->format) {
-    case FS_FLOAT16: TRANSFORM(halves, FS_FLOAT16, rows); break;
-    case FS_BFLOAT16: TRANSFORM(halves, FS_BFLOAT16, padded); break;
-    default: TRANSFORM(floats, FS_FLOAT32, rows);
+    case FS_FLOAT16: TRANSFORM(FS_FLOAT16); break;
+    case FS_BFLOAT16: TRANSFORM(FS_BFLOAT16); break;
+    default: TRANSFORM(FS_FLOAT32);
   }
 #undef TRANSFORM
 }

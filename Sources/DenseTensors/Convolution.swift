@@ -7,6 +7,8 @@ public struct PackedWeights: Sendable {
   public let channels: Int
   /// Height and width; (1, 1) for a linear layer.
   public let kernel: (height: Int, width: Int)
+  /// The name in the checkpoint, for profiles.
+  public var name = ""
   public let format: WeightFormat
   /// The bytes of the format.
   let packed: DenseStorage<Float>
@@ -30,13 +32,13 @@ public struct PackedWeights: Sendable {
     self.kernel = kernel
     self.format = format
     let kernelFormat = format.kernelFormat
-    let bytes = Int(fs_format_packed_bytes(kernelFormat, Int64(outputs), Int64(channels), Int64(taps)))
+    let bytes = Int(fs_packed_bytes(kernelFormat, Int64(outputs), Int64(channels), Int64(taps)))
     packed = DenseStorage(count: bytes / MemoryLayout<Float>.stride)
     let target = packed.elements.baseAddress
     weights.withUnsafeBufferPointer { weights in
       nonisolated(unsafe) let source = weights.baseAddress
       ThreadPool.forEach((outputs + FS_PANEL - 1) / FS_PANEL) { panel in
-        fs_format_pack(kernelFormat, target, source, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
+        fs_pack_weights(kernelFormat, target, source, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
       }
     }
     self.bias = bias.map { values in
@@ -102,7 +104,9 @@ extension DenseTensor where Scalar == Float {
     let spareWidth = shape[2] * geometry.upsampling + padding.left + padding.right - weights.kernel.width
     precondition(shape.count == 0 || min(spareHeight, spareWidth) >= 0, "\(shape) is smaller than the kernel")
     let (outHeight, outWidth) = (spareHeight / geometry.stride + 1, spareWidth / geometry.stride + 1)
+    let timer = Profile.timer()
     let result = DenseTensor(uninitialized: [shape[0], outHeight, outWidth, weights.outputs])
+    defer { timer?.stop(weights, geometry, from: shape, to: result.shape) }
     precondition(
       residual.map { $0.shape == result.shape } ?? true, "residual of \(residual!.shape) for \(result.shape)")
     precondition(imageBias.map { $0.shape == [shape[0], weights.outputs] } ?? true)
@@ -130,8 +134,8 @@ extension DenseTensor where Scalar == Float {
       if Winograd.pays(for: operation) {
         Winograd.run(operation, images: shape[0], panels: weights.panelCount)
       } else {
-        weights.format.withPixels(of: operation, count: shape[0] * shape[1] * shape[2]) { pixels in
-          Self.run(operation, pixels, rows: shape[0] * outHeight * outWidth, panels: weights.panelCount)
+        WeightFormat.withPixels(of: operation, count: shape[0] * shape[1] * shape[2]) {
+          Self.run($0, rows: shape[0] * outHeight * outWidth, panels: weights.panelCount)
         }
       }
     }
@@ -152,15 +156,12 @@ extension DenseTensor where Scalar == Float {
 
   /// Splits the work by rows and by panels so that every thread gets some and memory is read least: each piece reads
   /// its pixels and its weights.
-  private static func run(_ operation: fs_convolution, _ pixels: UnsafeRawPointer?, rows: Int, panels: Int) {
+  private static func run(_ operation: fs_convolution, rows: Int, panels: Int) {
     if ActivationArena.isRehearsing { return }
-    // Pointers that outlive the calls, which only read through them.
-    nonisolated(unsafe) let (operation, pixels) = (operation, pixels)
     let compute = { (rows: Range<Int>, panels: Range<Int>) in
       withUnsafePointer(to: operation) {
-        fs_format_convolve(
-          $0, pixels, Int64(rows.lowerBound), Int64(rows.upperBound), Int64(panels.lowerBound),
-          Int64(panels.upperBound))
+        fs_convolve(
+          $0, Int64(rows.lowerBound), Int64(rows.upperBound), Int64(panels.lowerBound), Int64(panels.upperBound))
       }
     }
     let inputs = Int(operation.channels * operation.kernel_height * operation.kernel_width)

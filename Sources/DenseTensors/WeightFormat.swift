@@ -23,23 +23,24 @@ public enum WeightFormat: String, CaseIterable, Sendable {
     }
   }
 
-  /// Calls `body` with `count` pixels as the format's kernels read them, or with nil where those read floats.
-  func withPixels(
-    of operation: fs_convolution, count: Int, _ body: (UnsafeRawPointer?) -> Void
-  ) {
-    let bytes = Int(fs_format_pixel_bytes(kernelFormat, operation.channels))
-    guard bytes > 0, count > 0 else { return body(nil) }
+  /// Calls `body` with the operation, to which its `count` pixels are added as the kernels of its format read them.
+  static func withPixels(of operation: fs_convolution, count: Int, _ body: (fs_convolution) -> Void) {
+    let bytes = Int(fs_pixel_bytes(operation.format, operation.channels))
+    guard bytes > 0, count > 0 else { return body(operation) }
     let storage = DenseStorage<Float>(count: count * bytes / MemoryLayout<Float>.stride)
     withExtendedLifetime(storage) {
       // Every task reads and writes pixels of its own.
       nonisolated(unsafe) let input = operation.input!
       nonisolated(unsafe) let pixels = UnsafeMutableRawPointer(storage.elements.baseAddress!)
       ThreadPool.forEachRange(count, grain: 1 + 16384 / bytes) { range in
-        fs_format_convert(
-          kernelFormat, pixels + range.lowerBound * bytes, input + range.lowerBound * Int(operation.input_stride),
-          operation.input_stride, Int64(range.count), operation.channels)
+        fs_convert_pixels(
+          operation.format, pixels + range.lowerBound * bytes,
+          input + range.lowerBound * Int(operation.input_stride), operation.input_stride, Int64(range.count),
+          operation.channels)
       }
-      body(UnsafeRawPointer(pixels))
+      var operation = operation
+      operation.pixels = UnsafeRawPointer(pixels)
+      body(operation)
     }
   }
 }

@@ -5,15 +5,17 @@ enum Winograd {
   /// Whether the layer should be computed so. A matter of one image alone, so that no image depends on its batch.
   static func pays(for operation: fs_convolution) -> Bool {
     guard operation.kernel_height == 3, operation.kernel_width == 3, operation.stride == 1,
-      min(operation.channels, operation.outputs) >= 16,  // or the transforms of the patches cost more than is saved
-      operation.format != FS_INT8
+      min(operation.channels, operation.outputs) >= 16  // or the transforms of the patches cost more than is saved
     else { return false }
     let tiles = withUnsafePointer(to: operation) { fs_winograd_tiles($0) }
-    // Multiplications per weight, measured against what transforming it costs. Where inputs are converted to bfloat16,
-    // two of its products take the time of one of floats.
-    let direct = 9 * operation.out_height * operation.out_width
-    let isHalved = operation.format == FS_BFLOAT16 && fs_format_pixel_bytes(FS_BFLOAT16, operation.channels) > 0
-    return 36 * tiles + 240 < (isHalved ? direct / 2 : direct)
+    // Multiplications per weight, measured against what transforming it costs.
+    let cost = 36 * tiles + 240, direct = 9 * operation.out_height * operation.out_width
+    // The direct products of bfloat16 take half the time, those of int8 always less than Winograd's.
+    switch operation.format {
+    case FS_INT8: return false
+    case FS_BFLOAT16 where fs_pixel_bytes(FS_BFLOAT16, operation.channels) > 0: return 2 * cost < direct
+    default: return cost < direct
+    }
   }
 
   /// The bytes of transformed patches kept at a time: they share the third-level cache with the weights.

@@ -31,10 +31,11 @@ struct LayerLoader {
   var byteCount: Int { tally.bytes }
 
   private func packed(
-    _ weights: [Float], outputs: Int, channels: Int, kernel: (height: Int, width: Int) = (1, 1), bias: [Float]?
+    _ name: String, _ weights: [Float], outputs: Int, channels: Int, kernel: (height: Int, width: Int) = (1, 1), bias: [Float]?
   ) -> PackedWeights {
-    let packed = PackedWeights(
+    var packed = PackedWeights(
       weights, outputs: outputs, channels: channels, kernel: kernel, bias: bias, format: format)
+    packed.name = prefix + name
     tally.bytes += packed.byteCount
     return packed
   }
@@ -63,6 +64,7 @@ struct LayerLoader {
     _ name: String, from channels: Int, to outputs: Int, kernel: Int = 3
   ) throws(CheckpointError) -> PackedWeights {
     packed(
+      name,
       try floats("\(name).weight", [outputs, channels, kernel, kernel]), outputs: outputs, channels: channels,
       kernel: (kernel, kernel), bias: try floats("\(name).bias", [outputs]))
   }
@@ -85,12 +87,16 @@ struct LayerLoader {
       matrix += try floats(key, isConvolution ? [outputs, channels, 1, 1] : [outputs, channels])
       if bias { biases += try floats("\(name).bias", [outputs]) }
     }
-    return packed(matrix, outputs: names.count * outputs, channels: channels, bias: bias ? biases : nil)
+    return packed(
+      names.joined(separator: "+"), matrix, outputs: names.count * outputs, channels: channels,
+      bias: bias ? biases : nil)
   }
 
   func norm(_ name: String, _ channels: Int, epsilon: Double) throws(CheckpointError) -> NormParameters {
-    NormParameters(
+    var norm = NormParameters(
       gain: try floats("\(name).weight", [channels]), shift: try floats("\(name).bias", [channels]),
       epsilon: Float(epsilon))
+    norm.name = prefix + name
+    return norm
   }
 }

@@ -152,17 +152,7 @@ struct ConvolutionProblem: Sendable, CustomTestStringConvertible {
 
 extension ConvolutionProblem {
   enum Algorithm {
-    case direct, float16, bfloat16, int8, winograd
-
-    /// Of the weights of the direct convolution.
-    var format: fs_format {
-      switch self {
-      case .direct, .winograd: FS_FLOAT32
-      case .float16: FS_FLOAT16
-      case .bfloat16: FS_BFLOAT16
-      case .int8: FS_INT8
-      }
-    }
+    case direct, winograd
   }
 
   /// A part of the work: rows, or tiles of Winograd's, and panels.
@@ -171,14 +161,9 @@ extension ConvolutionProblem {
     var panels: Range<Int>
   }
 
-  /// Winograd's algorithm takes the problem's, the direct ones are named after theirs.
-  private func format(of algorithm: Algorithm) -> fs_format {
-    algorithm == .winograd ? format : algorithm.format
-  }
-
   /// What is cut into pieces.
   func unitCount(_ algorithm: Algorithm) -> Int {
-    algorithm == .winograd ? images * ((outHeight + 3) / 4) * ((outWidth + 3) / 4) : rows
+    algorithm == .direct ? rows : images * ((outHeight + 3) / 4) * ((outWidth + 3) / 4)
   }
 
   /// All pieces of a cut by units and by panels.
@@ -194,8 +179,8 @@ extension ConvolutionProblem {
     let imageBias = GuardedBuffer(data.imageBias)
     let residual = GuardedBuffer(data.residual)
     let output = GuardedBuffer(unwritten: rows * outputs)
-    let weights = GuardedBuffer(packedWeights(data, algorithm))
-    let pixels = GuardedBuffer(convertedPixels(data, algorithm))
+    let weights = GuardedBuffer(packedWeights(data))
+    let pixels = GuardedBuffer(algorithm == .direct ? convertedPixels(data) : [])
     var operation = fs_convolution()
     operation.input = UnsafePointer(input.pointer)
     operation.input_stride = Int64(inputStride)
@@ -207,7 +192,8 @@ extension ConvolutionProblem {
     (operation.pad_top, operation.pad_left) = (Int64(padding.top), Int64(padding.left))
     operation.zeros = UnsafePointer(zeros.pointer)
     operation.weights = UnsafeRawPointer(weights.pointer)
-    operation.format = format(of: algorithm)
+    operation.format = format
+    if pixels.elements.count > 0 { (operation.input, operation.pixels) = (nil, UnsafeRawPointer(pixels.pointer)) }
     operation.outputs = Int64(outputs)
     if addends.contains(.bias) { operation.bias = UnsafePointer(bias.pointer) }
     if addends.contains(.imageBias) { operation.image_bias = UnsafePointer(imageBias.pointer) }
@@ -220,9 +206,6 @@ extension ConvolutionProblem {
       switch algorithm {
       case .direct:
         fs_convolve(&operation, begin, end, panels.0, panels.1)
-      case .float16, .bfloat16, .int8:
-        if pixels.elements.count > 0 { operation.input = nil }
-        fs_format_convolve(&operation, pixels.pointer, begin, end, panels.0, panels.1)
       case .winograd:
         let patches = GuardedBuffer(unwritten: Int(fs_winograd_patch_count(&operation, end - begin)))
         let scratch = GuardedBuffer(unwritten: Int(fs_winograd_scratch_count(&operation, end - begin)))
@@ -235,29 +218,29 @@ extension ConvolutionProblem {
     return output.values
   }
 
-  private func packedWeights(_ data: Data, _ algorithm: Algorithm) -> [Float] {
+  private func packedWeights(_ data: Data) -> [Float] {
     let source = GuardedBuffer(data.weights)
-    let format = format(of: algorithm)
-    let bytes = fs_format_packed_bytes(format, Int64(outputs), Int64(channels), Int64(taps))
+    let bytes = fs_packed_bytes(format, Int64(outputs), Int64(channels), Int64(taps))
     let packed = GuardedBuffer(unwritten: Int(bytes) / 4)
     // In any order: every panel has a place of its own.
     for panel in (0..<panels).reversed() {
-      fs_format_pack(format, packed.pointer, source.pointer, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
+      fs_pack_weights(
+        format, packed.pointer, source.pointer, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
     }
     return packed.values
   }
 
   /// The input as the format's kernels read it, converted in two parts; nothing where they read floats.
-  private func convertedPixels(_ data: Data, _ algorithm: Algorithm) -> [Float] {
-    let bytes = Int(fs_format_pixel_bytes(algorithm.format, Int64(channels)))
+  private func convertedPixels(_ data: Data) -> [Float] {
+    let bytes = Int(fs_pixel_bytes(format, Int64(channels)))
     guard bytes > 0 else { return [] }
     let input = GuardedBuffer(data.input)
     let count = images * height * width
     let pixels = GuardedBuffer(unwritten: count * bytes / 4)
     for range in [count / 3..<count, 0..<count / 3] {
-      fs_format_convert(
-        algorithm.format, pixels.pointer + range.lowerBound * bytes / 4,
-        input.pointer + range.lowerBound * inputStride, Int64(inputStride), Int64(range.count), Int64(channels))
+      fs_convert_pixels(
+        format, pixels.pointer + range.lowerBound * bytes / 4, input.pointer + range.lowerBound * inputStride,
+        Int64(inputStride), Int64(range.count), Int64(channels))
     }
     return pixels.values
   }

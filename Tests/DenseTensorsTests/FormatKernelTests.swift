@@ -19,7 +19,7 @@ extension KernelTests {
   @Test(arguments: instructionSets, formatProblems) func float16Weights(_ set: String, _ problem: ConvolutionProblem) {
     withInstructionSet(set) {
       let data = problem.makeData()
-      let whole = checkCuts(problem, .float16, data)
+      let whole = checkCuts(problem.stored(as: FS_FLOAT16), .direct, data)
       // The same sums as those of float weights that are halves.
       #expect(whole == problem.result(data.rounded(weights: toHalf), .direct))
     }
@@ -28,8 +28,8 @@ extension KernelTests {
   @Test(arguments: instructionSets, formatProblems) func bfloat16Weights(_ set: String, _ problem: ConvolutionProblem) {
     withInstructionSet(set) {
       let data = problem.makeData()
-      let whole = checkCuts(problem, .bfloat16, data)
-      if fs_format_pixel_bytes(FS_BFLOAT16, 1) == 0 {
+      let whole = checkCuts(problem.stored(as: FS_BFLOAT16), .direct, data)
+      if fs_pixel_bytes(FS_BFLOAT16, 1) == 0 {
         #expect(whole == problem.result(data.rounded(weights: toBFloat16), .direct))
       } else {
         let rounded = data.rounded(weights: toBFloat16, input: toBFloat16)
@@ -45,14 +45,13 @@ extension KernelTests {
   @Test(arguments: instructionSets, formatProblems) func int8Weights(_ set: String, _ problem: ConvolutionProblem) {
     withInstructionSet(set) {
       let data = problem.makeData()
-      let whole = checkCuts(problem, .int8, data)
+      let whole = checkCuts(problem.stored(as: FS_INT8), .direct, data)
       #expect(whole == problem.int8Definition(data))
       // No weight is off by more than half a step, 1 / 254, no input by more than a step of 2 / 255 (its own rounding
       // and the zero point's); those add up at random.
       for (found, expected) in zip(whole, problem.reference(data)) {
-        let step = 1.0 / 254 + 2.0 / 255
-        #expect(
-          abs(Double(found) - expected.sum) <= 4 * Double(abs(problem.scale)) * step * expected.terms.squareRoot())
+        let step = Double(abs(problem.scale)) * (1.0 / 254 + 2.0 / 255)
+        #expect(abs(Double(found) - expected.sum) <= 4 * step * expected.terms.squareRoot())
       }
     }
   }
@@ -65,13 +64,12 @@ extension KernelTests {
       problem.scale = 1
       var data = problem.makeData()
       let pixels: [[Float]] = [
-        [0, 0, 0, 0, 0], [7, 7, 7, 7, 7], [-1e4, -2e4, -3e4, -1, -2], [1e30, 1e29, 0, -1e30, 2],
-        [0x1p-140, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0], [7, 7, 7, 7, 7], [-1e4, -2e4, -3e4, -1, -2], [1e30, 1e29, 0, -1e30, 2], [0x1p-140, 0, 0, 0, 0],
         [1, 2, .nan, 4, 5], [1, 2, 3, 4, .infinity], [-.infinity, 0, 0, 0, 0], [255, 254, 0, 1, 128],
       ]
       data.input = pixels.flatMap { $0 }
       let weights: [[Float]] = [[1, -127, 64, 0, 2], [0, 0, 0, 0, 0], [1, 1, .infinity, 1, 1]]
-      let result = problem.result(data.with(weights: weights.flatMap { $0 }), .int8)
+      let result = problem.stored(as: FS_INT8).result(data.with(weights: weights.flatMap { $0 }), .direct)
       for (index, value) in result.enumerated() {
         let (pixel, weight) = (pixels[index / 3], weights[index % 3])
         let isFinite = pixel.allSatisfy(\.isFinite) && weight.allSatisfy(\.isFinite)
@@ -91,21 +89,20 @@ extension KernelTests {
     withInstructionSet(set) {
       let problem = ConvolutionProblem(
         images: 1, height: 1, width: 5, channels: 3, outputs: 1, kernel: (1, 1), padding: .init(0), addends: [],
-        scale: 1)
+        scale: 1
+      ).stored(as: FS_BFLOAT16)
       var data = problem.makeData().with(weights: [1, 1, 0])
       // 1 + 2^-8 lies between two bfloat16s and goes to the even one, 1; as does 1 + 3 x 2^-8 upwards.
       data.input = [1, 2, 3, .nan, 1, 0, .infinity, 1, 1, 0, 1.00390625, 0, 0, 1.01171875, 0]
-      let result = problem.result(data, .bfloat16)
-      let isRounding = fs_format_pixel_bytes(FS_BFLOAT16, 1) > 0
+      let result = problem.result(data, .direct)
+      let isRounding = fs_pixel_bytes(FS_BFLOAT16, 1) > 0
       #expect(result[0] == 3 && result[1].isNaN && !result[2].isFinite)
       #expect(result[3] == (isRounding ? 1 : 1.00390625) && result[4] == (isRounding ? 1.015625 : 1.01171875))
-      let rounded = problem.result(data.with(weights: [1.00390625, 1.01171875, .nan]), .bfloat16)
+      let rounded = problem.result(data.with(weights: [1.00390625, 1.01171875, .nan]), .direct)
       #expect(rounded.filter(\.isNaN).count == 5)
       data.input = [1, 0, 0, 0, 1, 0, 1, 1, 0, 2, 2, 0, 0, 0, 0]
       #expect(
-        problem.result(data.with(weights: [1.00390625, 1.01171875, 0]), .bfloat16) == [
-          1, 1.015625, 2.015625, 4.03125, 0,
-        ])
+        problem.result(data.with(weights: [1.00390625, 1.01171875, 0]), .direct) == [1, 1.015625, 2.015625, 4.03125, 0])
     }
   }
 }
@@ -136,6 +133,13 @@ extension ConvolutionProblem.Data {
 }
 
 extension ConvolutionProblem {
+  /// The same with weights in another format.
+  func stored(as format: fs_format) -> Self {
+    var problem = self
+    problem.format = format
+    return problem
+  }
+
   /// A pixel of int8 levels.
   private struct Int8Pixel {
     var levels: [Int32]
@@ -169,9 +173,8 @@ extension ConvolutionProblem {
       for output in 0..<outputs {
         var sum: Float = 0
         for tap in 0..<taps {
-          let (inY, inX) = (
-            y * stride + tap / kernel.width - padding.top, x * stride + tap % kernel.width - padding.left
-          )
+          let (ky, kx) = (tap / kernel.width, tap % kernel.width)
+          let (inY, inX) = (y * stride + ky - padding.top, x * stride + kx - padding.left)
           guard (0..<height * upsampling).contains(inY), (0..<width * upsampling).contains(inX) else { continue }
           let pixel = pixels[(image * height + inY / upsampling) * width + inX / upsampling]
           var integers: Int32 = 0

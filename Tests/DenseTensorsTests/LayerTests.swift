@@ -3,7 +3,8 @@ import DenseTensors
 import Tensors
 import Testing
 
-/// The layers, whose work is cut by threads, against their kernels, called once: the cuts change no bit.
+/// The layers, whose work is cut by threads, against their kernels, called once: the cuts change no bit. Among the
+/// kernels' tests because the instruction set must not change in between.
 extension KernelTests {
   static let layers: [ConvolutionProblem] = [
     ConvolutionProblem(images: 1, height: 1, width: 1, channels: 3, outputs: 5),
@@ -20,7 +21,7 @@ extension KernelTests {
 
   @Test(arguments: layers) func convolutionLayer(_ problem: ConvolutionProblem) {
     let data = problem.makeData()
-    let result = problem.layer(data, .float32).elements
+    let result = layer(problem, data, .float32)
     // Which algorithm a layer chooses is its own affair; the result is one or the other's.
     let direct = problem.result(data, .direct)
     #expect(problem.error(of: result, .winograd, problem.reference(data)) < 4)
@@ -42,27 +43,41 @@ extension KernelTests {
     }
   }
 
-  @Test(arguments: layers) func convolutionLayerOfFewerBits(_ problem: ConvolutionProblem) {
-    let data = problem.makeData()
-    for (format, algorithm) in [(WeightFormat.float16, ConvolutionProblem.Algorithm.float16), (.bfloat16, .bfloat16)] {
-      let result = problem.layer(data, format).elements
-      guard result != problem.result(data, algorithm) else { continue }
-      var problem = problem
-      problem.format = algorithm.format
-      #expect(problem.kernel == (3, 3) && problem.stride == 1 && result == problem.result(data, .winograd))
-    }
-    #expect(problem.layer(data, .int8).elements == problem.result(data, .int8))
-  }
-
-  @Test(arguments: instructionSets) func layersOfFewerBitsOnAllInstructionSets(_ set: String) {
+  @Test(arguments: instructionSets, layers)
+  func convolutionLayerOfFewerBits(_ set: String, _ problem: ConvolutionProblem) {
     withInstructionSet(set) {
-      for problem in Self.layers.prefix(4) { convolutionLayerOfFewerBits(problem) }
+      let data = problem.makeData()
+      for (format, stored) in [(WeightFormat.float16, FS_FLOAT16), (.bfloat16, FS_BFLOAT16), (.int8, FS_INT8)] {
+        let (result, problem) = (layer(problem, data, format), problem.stored(as: stored))
+        guard result != problem.result(data, .direct) else { continue }
+        #expect(format != .int8 && problem.kernel == (3, 3) && problem.stride == 1)
+        #expect(result == problem.result(data, .winograd))
+      }
     }
   }
 
   @Test(arguments: WeightFormat.allCases) func nothingIntoLayers(_ format: WeightFormat) {
     let weights = PackedWeights([1, 2], outputs: 1, channels: 2, bias: nil, format: format)
     #expect(DenseTensor([], shape: [0, 2]).linear(weights).shape == [0, 1])
+  }
+
+  /// The result of the layer that a problem describes.
+  private func layer(
+    _ problem: ConvolutionProblem, _ data: ConvolutionProblem.Data, _ format: WeightFormat
+  ) -> [Float] {
+    let weights = PackedWeights(
+      data.weights, outputs: problem.outputs, channels: problem.channels, kernel: problem.kernel,
+      bias: problem.addends.contains(.bias) ? data.bias : nil, format: format)
+    let input = DenseTensor(data.input, shape: [problem.images, problem.height, problem.width, problem.channels])
+    let outShape: Shape = [problem.images, problem.outHeight, problem.outWidth, problem.outputs]
+    let result = input.convolved(
+      with: weights, .init(stride: problem.stride, padding: problem.padding, upsampling: problem.upsampling),
+      imageBias: problem.addends.contains(.imageBias)
+        ? DenseTensor(data.imageBias, shape: [problem.images, problem.outputs]) : nil,
+      residual: problem.addends.contains(.residual) ? DenseTensor(data.residual, shape: outShape) : nil,
+      scale: problem.scale)
+    #expect(result.shape == outShape)
+    return result.elements
   }
 
   @Test(arguments: [0, 1, 13, 200]) func linearLayer(_ rows: Int) {
@@ -132,22 +147,5 @@ extension KernelTests {
     var expected = [Float](repeating: .nan, count: rows * channels)
     fs_layer_norm(&expected, input, gain, shift, Int64(rows), Int64(channels), 1e-5)
     #expect(DenseTensor(input, shape: [1, rows, channels]).layerNormalized(norm).elements == expected)
-  }
-}
-
-extension ConvolutionProblem {
-  /// By the layer, in tensors.
-  fileprivate func layer(_ data: Data, _ format: WeightFormat) -> DenseTensor<Float> {
-    let weights = PackedWeights(
-      data.weights, outputs: outputs, channels: channels, kernel: kernel,
-      bias: addends.contains(.bias) ? data.bias : nil, format: format)
-    let input = DenseTensor(data.input, shape: [images, height, width, channels])
-    let outShape: Shape = [images, outHeight, outWidth, outputs]
-    let result = input.convolved(
-      with: weights, .init(stride: stride, padding: padding, upsampling: upsampling),
-      imageBias: addends.contains(.imageBias) ? DenseTensor(data.imageBias, shape: [images, outputs]) : nil,
-      residual: addends.contains(.residual) ? DenseTensor(data.residual, shape: outShape) : nil, scale: scale)
-    #expect(result.shape == outShape)
-    return result
   }
 }

@@ -15,41 +15,41 @@ struct MultistepEstimateTests {
     }[0]
   }
 
-  /// Every step has one, but those of first order: there is no order below.
+  /// Every step has one but the last, at whose end the model is not evaluated, and one from nothing but noise.
   @Test func whereTheyAre() async throws {
     let points = try TrailingGrid(steps: 6).points(on: Self.path)
-    let cases: [(any Solver, [Int])] = [
-      (try DPMSolverMultistep(.sample, order: 1), []), (try DPMSolverMultistep(.sample, order: 2), [2, 3, 4, 5]),
-      (try DPMSolverMultistep(.sample, order: 3), [2, 3, 4, 5]), (try RESMultistep(order: 3), [2, 3, 4, 5]),
-      // UniC follows the first order as well, and not the last step.
-      (try UniPC(order: 1), [1, 2, 3, 4, 5]), (try UniPC(order: 3), [1, 2, 3, 4, 5]),
-      (try UniPC(order: 3, uncorrected: [0, 2]), [2, 3, 4, 5]),
-      (try UniPC(order: 3, corrects: false), [2, 3, 4, 5]), (try Corrected(RESMultistep(order: 2)), [1, 2, 3, 4, 5]),
-      (try IPNDM(order: 4), [2, 3, 4, 5, 6]), (GradientEstimation(), []),
+    let solvers: [any Solver] = [
+      try DPMSolverMultistep(.sample, order: 1), try DPMSolverMultistep(.sample, order: 2),
+      try DPMSolverMultistep(.sample, order: 3), try DPMSolverMultistep(.sample, order: 3, thirdOrder: .consistent),
+      try RESMultistep(order: 3), try UniPC(order: 1), try UniPC(order: 3),
+      try UniPC(order: 3, uncorrected: [0, 2]), try UniPC(order: 3, corrects: false),
+      try Corrected(RESMultistep(order: 2)), try IPNDM(order: 4), GradientEstimation(),
     ]
-    for (solver, steps) in cases {
-      let result = try await Self.sample(solver, at: points)
-      #expect(result.stepErrors.map(\.step) == steps, "\(solver.name)")
-      #expect(result.stepErrors.allSatisfy { $0.error > 0 && $0.error.isFinite }, "\(solver.name)")
-      #expect(result.evaluations == 6, "\(solver.name)")
+    let noise = try TrailingGrid(steps: 6).points(on: RectifiedFlow())
+    for solver in solvers {
+      for (points, steps) in [(points, [1, 2, 3, 4, 5]), (noise, [2, 3, 4, 5])] {
+        let result = try await Self.sample(solver, at: points)
+        #expect(result.stepErrors.map(\.step) == steps, "\(solver.name)")
+        #expect(result.stepErrors.allSatisfy { $0.error > 0 && $0.error.isFinite }, "\(solver.name)")
+        #expect(result.evaluations == 6, "\(solver.name)")
+      }
     }
   }
 
-  /// That of step 2 is the distance from where the order below would have gone. Step 1 is the same for both.
-  @Test func theyAreTheDistanceToTheOrderBelow() async throws {
+  /// That of the first step is the distance that UniC would have moved its end by: the two runs part only then.
+  @Test func theyAreTheDistanceToTheCorrectedStep() async throws {
     let points = ExactProblem.points(Self.path, steps: 2, from: -1, to: 1)
-    let pairs: [(any Solver, any Solver)] = [
-      (try DPMSolverMultistep(.sample, order: 2), try DPMSolverMultistep(.sample, order: 1)),
-      (try DPMSolverMultistep(.epsilon, order: 2, variant: .heun), try DPMSolverMultistep(.epsilon, order: 1)),
-      (try DEIS(order: 2), try DEIS(order: 1)), (try RESMultistep(order: 2), try DPMSolverMultistep(.sample, order: 1)),
-      (try IPNDM(order: 2), try IPNDM(order: 1)),
-    ]
-    for (solver, lower) in pairs {
-      let (high, low) = (try await Self.sample(solver, at: points), try await Self.sample(lower, at: points))
-      let distance = DoubleTensor.combining((1, high.state), (-1, low.state)).rootMeanSquare()
-      let estimate = try #require(high.stepErrors.last)
-      #expect(abs(estimate.error / distance - 1) < 1e-12, "\(solver.name)")
+    func check(_ solver: some MultistepSolver) async throws {
+      let plain = try await Self.sample(solver, at: points)
+      let corrected = try await Self.sample(try Corrected(solver), at: points)
+      let (estimate, distance) = (try #require(plain.stepErrors.first), try #require(corrected.stepErrors.first))
+      #expect(estimate.step == 1 && abs(estimate.error / distance.error - 1) < 1e-12, "\(solver.name)")
     }
+    try await check(DPMSolverMultistep(.sample, order: 2))
+    try await check(DPMSolverMultistep(.epsilon, order: 3, thirdOrder: .consistent))
+    try await check(DEIS(order: 2))
+    try await check(RESMultistep(order: 3))
+    try await check(IPNDM(order: 4))
   }
 
   /// UniC's is the distance from the state that UniP predicts, and of the predictor's local error's order: a step half

@@ -42,7 +42,8 @@ struct PlanTests {
 
   /// Steps of log 2 in lambda, so that e^-h is 1/2: the first takes half of the prediction, the second extrapolates it
   /// by half a difference, 1/2 (m₁ + (m₁ - m₀) / 2), and the last is the prediction. Conversion and clipping are
-  /// operations as well, and so is the estimate of the extrapolation's error.
+  /// operations as well, and so are the estimates of the errors: w₂ (m₁ - m₀) of the first step, w₂ = 1 - 1 / (2 log
+  /// 2), and of the second w₂ (m₂ - m₀) / 2 + w₃ (m₂ - 2 m₁ + m₀) - (m₁ - m₀) / 4.
   @Test func everyOperationIsInTheTable() throws {
     let points = [0.8, 0.4, 0.2, 0].enumerated().map { index, sigma in
       TimePoint(timestep: 900 - 300 * Double(index), alpha: 1, sigma: sigma)
@@ -56,15 +57,16 @@ struct PlanTests {
            0       900      1    0.8  0.223144  r0 = 1.28062 z0
                    900      1    0.8  0.223144  r1 = model(r0)
                                                 r2 = clip(1 r0 - 0.8 r1, ±2)
-           1       600      1    0.4  0.916291  r3 = 0.5 r0 + 0.5 r2
-                   600      1    0.4  0.916291  r1 = model(r3)
-                                                r0 = clip(1 r3 - 0.4 r1, ±2)
-                                                e2 = rms(0.25 r0 - 0.25 r2)
-           2       300      1    0.2   1.60944  r4 = 0.5 r3 + 0.75 r0 - 0.25 r2
-                   300      1    0.2   1.60944  r1 = model(r4)
-                                                r2 = clip(1 r4 - 0.2 r1, ±2)
-           3         0      1      0       inf  r4 = 1 r2
-                                                result r4
+           1       600      1    0.4  0.916291  r1 = 0.5 r0 + 0.5 r2
+                   600      1    0.4  0.916291  r0 = model(r1)
+                                                r3 = clip(1 r1 - 0.4 r0, ±2)
+                                                e1 = rms(-0.278652 r2 + 0.278652 r3)
+           2       300      1    0.2   1.60944  r0 = 0.5 r1 + 0.75 r3 - 0.25 r2
+                   300      1    0.2   1.60944  r1 = model(r0)
+                                                r4 = clip(1 r0 - 0.2 r1, ±2)
+                                                e2 = rms(-0.445979 r3 + 0.208663 r2 + 0.237316 r4)
+           3         0      1      0       inf  r2 = 1 r4
+                                                result r2
         """)
   }
 

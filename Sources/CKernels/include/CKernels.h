@@ -17,8 +17,7 @@ extern "C" {
 // variable FEWSTEP_ISA can ask for a lower one than the CPU has.
 const char *fs_isa_name(void);
 
-// Makes the instruction set called `name` the one in use, by the calling thread and in the tasks that it gives to a
-// pool; false where the CPU lacks it or nobody knows the name.
+// Makes the instruction set called `name` the one in use; false where the CPU lacks it or nobody knows the name.
 bool fs_isa_select(const char *name);
 
 // --- Threads (pool.c)
@@ -32,31 +31,47 @@ fs_pool *fs_pool_create(int threads);
 // within a body, or while another thread's call is under way, runs its tasks one after another.
 void fs_pool_run(fs_pool *pool, int64_t tasks, void (*body)(void *context, int64_t task), void *context);
 
+// Keeps every fs_pool_run to its caller's thread, from when no job is under way until the thread that held the pool
+// releases it.
+void fs_pool_hold(fs_pool *pool);
+void fs_pool_release(fs_pool *pool);
+
 // At least `bytes` of the calling thread's own, on a cache line, with anything in them; the same memory at every call, or
 // in its place larger. For one task at a time.
 void *fs_thread_scratch(size_t bytes);
 
-// --- Convolution and linear layers (gemm_body.h)
+// --- Convolution and linear layers (gemm_body.h, halves_body.h, bfloat16_body.h, int8_body.h, packing.c)
 
 // Outputs per panel of packed weights.
 enum { FS_PANEL = 32 };
 
-// The number of floats that the packed weights of `outputs` x `inputs` take, inputs counting channels times taps.
-int64_t fs_packed_count(int64_t outputs, int64_t inputs);
-
-// Packs one panel of weights given as [outputs, channels, taps] (taps 1 for a linear layer).
-void fs_pack_weights(
-  float *packed, const float *weights, int64_t outputs, int64_t channels, int64_t taps, int64_t panel);
-
-// What packed weights are stored as; sums are of floats, for FS_INT8 of the exact integer sum of each tap.
+// What packed weights are stored as; sums are of floats.
 //
-// FS_FLOAT16: halves, widened before the product with float inputs.
+// FS_FLOAT16: halves, widened before the product.
 // FS_BFLOAT16: the upper halves of floats. "avx512bf16" rounds the inputs to the same, adds products by pairs and takes
 // subnormal numbers for 0; the others widen the weights and leave the inputs as they are. So the instruction sets
 // differ by up to a rounding of every input, 2^-9 of it.
 // FS_INT8: per output, 127 steps to either side of 0 up to the largest weight. Every input pixel is rounded to 255
-// steps from its least to its largest channel, 0 included. All instruction sets give the same bits.
+// steps from its least to its largest channel, 0 included. Sums over the channels of a tap are exact, and all
+// instruction sets give the same bits.
 typedef enum { FS_FLOAT32, FS_FLOAT16, FS_BFLOAT16, FS_INT8 } fs_format;
+
+// The bytes of the packed weights of `outputs` x `channels` x `taps`.
+int64_t fs_packed_bytes(fs_format format, int64_t outputs, int64_t channels, int64_t taps);
+
+// Packs one panel of weights given as [outputs, channels, taps] (taps 1 for a linear layer), to the nearest numbers of
+// the format.
+void fs_pack_weights(
+  fs_format format, void *packed, const float *weights, int64_t outputs, int64_t channels, int64_t taps,
+  int64_t panel);
+
+// The bytes of an input pixel as fs_convolve reads it; 0 where it reads floats.
+int64_t fs_pixel_bytes(fs_format format, int64_t channels);
+
+// Converts `count` pixels, the first at `input` and `input_stride` floats apart, where fs_pixel_bytes is not 0. For
+// FS_INT8, a pixel that holds NaN or infinity makes every output that reads it NaN.
+void fs_convert_pixels(
+  fs_format format, void *pixels, const float *input, int64_t input_stride, int64_t count, int64_t channels);
 
 // output[row, n] = (sum over taps and channels of input x weight + bias[n] + image_bias[image, n] + residual[row, n])
 // x scale. A linear layer is a 1x1 convolution of a picture one row high.
@@ -67,9 +82,10 @@ typedef struct {
   int64_t upsampling;       // each input pixel is read as a square of this side, 1 or 2
   int64_t out_height, out_width;
   int64_t kernel_height, kernel_width, stride, pad_top, pad_left;
-  const float *zeros;       // at least `channels` zeros, read outside the picture
+  const void *pixels;       // fs_convolve reads these instead of `input` where fs_pixel_bytes is not 0
+  const float *zeros;       // at least `channels` + 2 zeros, read outside the picture
   const void *weights;      // packed
-  fs_format format;         // of the weights; fs_convolve takes FS_FLOAT32
+  fs_format format;         // of the weights; for FS_INT8 there are at most 65536 channels
   int64_t outputs;
   const float *bias;        // [outputs] or NULL
   const float *image_bias;  // [images, outputs] or NULL
@@ -83,31 +99,7 @@ typedef struct {
 void fs_convolve(
   const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end);
 
-// --- Weights of fewer bits (halves_body.h, bfloat16_body.h, int8_body.h, quantize_body.h, formats.c)
-
-// The bytes of the packed weights of `outputs` x `channels` x `taps`.
-int64_t fs_format_packed_bytes(fs_format format, int64_t outputs, int64_t channels, int64_t taps);
-
-// Packs one panel of weights given as [outputs, channels, taps], to the nearest number of the format.
-void fs_format_pack(
-  fs_format format, void *packed, const float *weights, int64_t outputs, int64_t channels, int64_t taps,
-  int64_t panel);
-
-// The bytes of an input pixel as the format's kernels read it; 0 where they read floats.
-int64_t fs_format_pixel_bytes(fs_format format, int64_t channels);
-
-// Converts `count` pixels, the first at `input` and `input_stride` floats apart, where fs_format_pixel_bytes is not 0.
-// For FS_INT8, a pixel that holds NaN or infinity makes every output that reads it NaN.
-void fs_format_convert(
-  fs_format format, void *pixels, const float *input, int64_t input_stride, int64_t count, int64_t channels);
-
-// As fs_convolve, with weights of any format, and all input pixels converted to it; op's input is read only where
-// nothing is to be converted. There are at least channels + 2 zeros, and for FS_INT8 at most 65536 channels.
-void fs_format_convolve(
-  const fs_convolution *op, const void *pixels, int64_t row_begin, int64_t row_end, int64_t panel_begin,
-  int64_t panel_end);
-
-// --- Winograd's convolution, 3x3 and of stride 1, of weights of any format but FS_INT8 (winograd_body.h)
+// --- Winograd's convolution, 3x3 and of stride 1 (winograd_body.h); of all formats but FS_INT8, with float inputs
 
 // The number of 4x4 output tiles of one image.
 int64_t fs_winograd_tiles(const fs_convolution *op);

@@ -42,7 +42,7 @@ public struct AdaptiveProjectedGuidance: Guidance, Hashable {
   public var space: Prediction? { .sample }
 
   public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] {
-    scale == formulation.neutralScale ? [.conditional] : [.unconditional, .conditional]
+    formulation.branches(scale)
   }
 
   public func combine<State: Tensor>(

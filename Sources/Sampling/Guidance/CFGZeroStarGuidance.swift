@@ -28,15 +28,14 @@ public struct CFGZeroStarGuidance: Guidance, Hashable {
 
   public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] {
     if moment.evaluation < zeroEvaluations { return [] }
-    return scale == formulation.neutralScale ? [.conditional] : [.unconditional, .conditional]
+    return formulation.branches(scale)
   }
 
   public func combine<State: Tensor>(
     _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>
   ) -> State {
     if moment.evaluation < zeroEvaluations { return State(zeros: outputs.state.shape) }
-    guard scale != formulation.neutralScale else { return outputs[.conditional] }
-    let (conditional, unconditional) = (outputs[.conditional], outputs[.unconditional])
+    guard let (conditional, unconditional) = outputs.pair else { return outputs[.conditional] }
     // 1e-8 is the authors', for u = 0.
     let fit = conditional.innerProduct(unconditional) / (unconditional.innerProduct(unconditional) + 1e-8)
     let weight = formulation.weight(scale)

@@ -13,18 +13,14 @@ public struct ComposedGuidance: Guidance, Hashable {
     self.weights = weights
   }
 
-  private var terms: [(branch: GuidanceBranch, weight: Double)] {
+  private var sum: BranchSum {
     let prompts = weights.enumerated().map { (GuidanceBranch(.positive($0.offset)), $0.element) }
-    return ([(.unconditional, 1 - weights.reduce(0, +))] + prompts).filter { $0.1 != 0 }
+    return BranchSum([(.unconditional, 1 - weights.reduce(0, +))] + prompts)
   }
 
-  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { terms.map(\.branch) }
+  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { sum.branches }
 
   public func combine<State: Tensor>(
     _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>
-  ) -> State {
-    var sum = State(zeros: outputs.state.shape)
-    sum.assign(LinearCombination(terms.map { .init($0.weight, outputs[$0.branch]) }))
-    return sum
-  }
+  ) -> State { sum.combine(outputs) }
 }

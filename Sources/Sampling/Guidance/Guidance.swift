@@ -62,6 +62,11 @@ public struct BranchOutputs<State: Tensor>: Sendable {
     return outputs[outputs.startIndex + index]
   }
 
+  /// c and u; nil where c alone was asked for, which is then the result.
+  var pair: (conditional: State, unconditional: State)? {
+    contains(.unconditional) ? (self[.conditional], self[.unconditional]) : nil
+  }
+
   /// Every output by a function of it.
   func map(_ transform: (State) -> State) -> BranchOutputs {
     BranchOutputs(outputs.map(transform), of: branches, state: state)

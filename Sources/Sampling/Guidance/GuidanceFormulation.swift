@@ -12,6 +12,11 @@ public enum GuidanceFormulation: String, Hashable, Sendable, Codable, CaseIterab
   /// The scale that means no guidance.
   public var neutralScale: Double { self == .fromConditional ? 0 : 1 }
 
+  /// What a method that compares c and u evaluates: both, or c alone at the scale that means no guidance.
+  func branches(_ scale: Double) -> [GuidanceBranch] {
+    scale == neutralScale ? [.conditional] : [.unconditional, .conditional]
+  }
+
   /// What w comes to in u + w (c - u).
   func weight(_ scale: Double) -> Double { self == .fromConditional ? scale + 1 : scale }
 

@@ -27,15 +27,12 @@ public struct MagnitudeAwareGuidance: Guidance, Hashable {
 
   public var space: Prediction? { form }
 
-  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] {
-    scale == formulation.neutralScale ? [.conditional] : [.unconditional, .conditional]
-  }
+  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { formulation.branches(scale) }
 
   public func combine<State: Tensor>(
     _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>
   ) -> State {
-    guard scale != formulation.neutralScale else { return outputs[.conditional] }
-    let (conditional, unconditional) = (outputs[.conditional], outputs[.unconditional])
+    guard let (conditional, unconditional) = outputs.pair else { return outputs[.conditional] }
     let difference: State = .combining((1, conditional), (-1, unconditional))
     let length = unconditional.norm()
     let factor = length > 0 ? Double.exp(-damping * difference.norm() / length) : 0

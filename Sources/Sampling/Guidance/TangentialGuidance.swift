@@ -23,15 +23,12 @@ public struct TangentialGuidance: Guidance, Hashable {
 
   public var space: Prediction? { form }
 
-  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] {
-    scale == formulation.neutralScale ? [.conditional] : [.unconditional, .conditional]
-  }
+  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { formulation.branches(scale) }
 
   public func combine<State: Tensor>(
     _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>
   ) -> State {
-    guard scale != formulation.neutralScale else { return outputs[.conditional] }
-    let (conditional, unconditional) = (outputs[.conditional], outputs[.unconditional])
+    guard let (conditional, unconditional) = outputs.pair else { return outputs[.conditional] }
     let (cc, cu, uu) = (
       conditional.innerProduct(conditional), conditional.innerProduct(unconditional),
       unconditional.innerProduct(unconditional)

@@ -20,18 +20,14 @@ public struct WeightedNegativesGuidance: Guidance, Hashable {
     self.weights = weights.map { $0 / total }
   }
 
-  private var terms: [(branch: GuidanceBranch, weight: Double)] {
+  private var sum: BranchSum {
     let negatives = weights.enumerated().map { (GuidanceBranch(.negative($0.offset)), (1 - scale) * $0.element) }
-    return (negatives + [(.conditional, scale)]).filter { $0.1 != 0 }
+    return BranchSum(negatives + [(.conditional, scale)])
   }
 
-  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { terms.map(\.branch) }
+  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { sum.branches }
 
   public func combine<State: Tensor>(
     _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>
-  ) -> State {
-    var sum = State(zeros: outputs.state.shape)
-    sum.assign(LinearCombination(terms.map { .init($0.weight, outputs[$0.branch]) }))
-    return sum
-  }
+  ) -> State { sum.combine(outputs) }
 }

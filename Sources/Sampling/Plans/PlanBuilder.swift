@@ -130,13 +130,15 @@ public struct PlanBuilder {
   /// The state as it is now, to be used after later steps have replaced it.
   public var currentState: Operand { .register(state) }
 
-  /// Has a run report the root mean square of `expression`, an estimate of the local error of the step that is
-  /// completed next: the difference between two results of different order.
-  public mutating func estimateError(_ expression: PlanExpression) {
+  /// Has a run report the root mean square of `expression`, an estimate of a step's local error: the difference between
+  /// two results of different order.
+  ///
+  /// - Parameter ofLastStep: whether the step is the one completed last, or the one that is completed next.
+  public mutating func estimateError(_ expression: PlanExpression, ofLastStep: Bool = false) {
     let terms = sum(expression).terms
     // What is gone again has no step of its own to estimate.
     guard !terms.isEmpty, completesSteps else { return }
-    operations.append(.estimate(.init(terms: terms, step: stepCount + 1)))
+    operations.append(.estimate(.init(terms: terms, step: ofLastStep ? stepCount : stepCount + 1)))
   }
 
   private mutating func append(

@@ -94,7 +94,7 @@ struct RegisterMachine<State: Tensor> {
 
   private mutating func accumulateGathered(at point: TimePoint) -> Double {
     var sum = errors.take() ?? State(zeros: shape)
-    let carry = errorPoint.map { point.standardDeviation / $0.standardDeviation } ?? 0
+    let carry = errorPoint.map { point.errorScale / $0.errorScale } ?? 0
     let squares = sum.accumulate(scratch, carry: carry)
     scratch.terms.removeAll(keepingCapacity: true)
     errors = sum
@@ -105,7 +105,7 @@ struct RegisterMachine<State: Tensor> {
   /// The root mean square of the errors accumulated; nil where there are none.
   func accumulatedError(at end: TimePoint) -> Double? {
     guard let errors, let errorPoint else { return nil }
-    return errors.rootMeanSquare() * end.standardDeviation / errorPoint.standardDeviation
+    return errors.rootMeanSquare() * end.errorScale / errorPoint.errorScale
   }
 
   private mutating func apply(_ combination: SamplingPlan.Combination) {
@@ -129,6 +129,12 @@ struct RegisterMachine<State: Tensor> {
   private mutating func gather(_ terms: [SamplingPlan.Combination.Term]) {
     for term in terms { scratch.terms.append(.init(term.coefficient, self[term.register])) }
   }
+}
+
+extension TimePoint {
+  /// What errors grow with along the flow of Gaussian data: the noisy data's standard deviation, theirs alone being a
+  /// half as in Karras et al. 2022 (arXiv:2206.00364, table 1).
+  fileprivate var errorScale: Double { (alpha * alpha / 4 + sigma * sigma).squareRoot() }
 }
 
 /// What an operation leaves for the run to take note of.

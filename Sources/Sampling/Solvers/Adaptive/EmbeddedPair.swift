@@ -26,9 +26,13 @@ public protocol EmbeddedPair: Sendable {
   /// What is requested is the error of the final image. The estimate is one of the lower order's local error, h^(q + 1)
   /// for order q, and the better result, which is kept, has a global error of the same power of h: their ratio does not
   /// depend on the tolerance once steps are short, but on the problem and the pair. This number is the pair's part of
-  /// it, measured on exact problems (Gaussians and a mixture), where the errors of single images lie between 0.01 and 5
-  /// times the request. On other data it is a calibration and not a bound: where trajectories part, errors grow. On
-  /// straight paths it is cautious.
+  /// it, measured on exact problems (Gaussians in 3 to 64 dimensions and mixtures in 2 to 64).
+  ///
+  /// It is a calibration and not a bound. Nine images in ten end between 0.02 and 5 times the request. Above are those
+  /// that start between two clusters, where trajectories part and errors grow, which no local estimate can see; below
+  /// are those of few dimensions in which the errors of single steps cancel. ``RungeKuttaPair/Method/dormandPrince`` on
+  /// straight paths is the exception: it takes three to ten steps, whose errors have little to do with their estimates,
+  /// and up to eight images in ten end below.
   var tolerancePerStep: Double { get }
 
   /// Writes a step from `s` to `t`: moves the state to the better result and estimates the error of the other.

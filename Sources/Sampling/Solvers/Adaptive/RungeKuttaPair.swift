@@ -37,7 +37,7 @@ public struct RungeKuttaPair: EmbeddedPair, Hashable {
   public var stages: Int { tableau.stages }
   public var reusesLastStage: Bool { true }
   public var clock: StepClock { variable == .sigma ? .sigma : .lambda }
-  public var tolerancePerStep: Double { method == .bogackiShampine ? 1 : 3 }
+  public var tolerancePerStep: Double { method == .bogackiShampine && variable == .noiseLevel ? 0.5 : 3 }
 
   public func check(from s: TimePoint, to t: TimePoint) throws(SamplingError) {
     switch variable {

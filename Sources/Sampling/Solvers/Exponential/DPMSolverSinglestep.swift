@@ -32,6 +32,16 @@ public struct DPMSolverSinglestep: Solver {
   public var order: Int? { stepOrder }
 
   public func compile(_ steps: GridSteps, into plan: inout PlanBuilder) throws(SamplingError) {
+    try compile(steps, into: &plan) { ExponentialStep(prediction, from: $0, to: $1) }
+  }
+
+  /// Goes every span of the grid from its start to each of its points, with a step of the kind given.
+  ///
+  /// - Parameter noise: what is drawn for a step from one point to another, the stages of a span within each other.
+  func compile<Step: IntegratingStep>(
+    _ steps: GridSteps, into plan: inout PlanBuilder, step: (TimePoint, TimePoint) -> Step,
+    noise: (Step, TimePoint, TimePoint) -> PlanExpression = { _, _, _ in .zero }
+  ) throws(SamplingError) {
     try requireSignal(steps)
     if prediction == .epsilon { try requireNoise(steps) }
     let points = steps.points
@@ -43,16 +53,17 @@ public struct DPMSolverSinglestep: Solver {
       for stage in 1...span {
         values.append(plan.evaluate(prediction, at: points[start + stage - 1]))
         let t = points[start + stage]
-        let step = ExponentialStep(prediction, from: s, to: t)
+        let step = step(s, t)
         let ratios = (1..<stage).map { (points[start + $0].lambda - s.lambda) / step.h }
-        plan.step(update(step, from: state, values, ratios: ratios))
+        plan.step(
+          update(step, from: state, values, ratios: ratios) + noise(step, s, t), keepsNoise: stage < span)
       }
       start += span
     }
   }
 
   /// The state at the end of `step` from predictions at its start and at the given fractions of it.
-  func update(
+  private func update(
     _ step: some IntegratingStep, from state: PlanBuilder.Operand, _ values: [PlanBuilder.Operand], ratios: [Double]
   ) -> PlanExpression {
     // At sigma 0 the state is the prediction of x₀, of which the newest is the best.
@@ -75,7 +86,7 @@ public struct DPMSolverSinglestep: Solver {
   }
 
   /// How many intervals each step spans.
-  func spans(of count: Int, endsClean: Bool) -> [Int] {
+  private func spans(of count: Int, endsClean: Bool) -> [Int] {
     var spans = Array(repeating: stepOrder, count: count / stepOrder)
     let rest = count % stepOrder
     let lowers = lowersFinalOrder || endsClean

@@ -31,9 +31,6 @@ public struct GradientEstimation: MultistepSolver {
     }
     return update
   }
-
-  /// None: what leans is not of a higher order.
-  public func errorEstimate(_ step: MultistepStep) -> PlanExpression? { nil }
 }
 
 extension GradientEstimation {

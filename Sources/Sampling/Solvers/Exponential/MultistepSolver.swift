@@ -26,8 +26,6 @@ public protocol MultistepSolver: Solver {
   /// The state at the end of `step`.
   func update(_ step: MultistepStep) -> PlanExpression
 
-  /// An estimate of the step's error, if it has one.
-  func errorEstimate(_ step: MultistepStep) -> PlanExpression?
 }
 
 /// One step of a ``MultistepSolver``.
@@ -56,7 +54,7 @@ public struct MultistepStep: Sendable {
 
   /// The exponential Adams method: the values that the order needs, interpolated in lambda, and their integral.
   ///
-  /// - Parameter last: a value at the end, for a corrector.
+  /// - Parameter last: a value at the end, for a corrector and for estimating the error.
   func interpolated(_ prediction: Prediction, through last: PlanExpression.Operand? = nil) -> PlanExpression {
     ExponentialStep(prediction, from: start, to: end).interpolating(
       values.prefix(order) + [last.map { Value(operand: $0, point: end) }].compactMap(\.self), from: state)
@@ -69,9 +67,13 @@ extension MultistepSolver {
   public var retakesSecondStep: Bool { false }
   public var extrapolatesToClean: Bool { false }
 
-  /// The difference to the order below.
-  public func errorEstimate(_ step: MultistepStep) -> PlanExpression? {
-    step.order > 1 ? update(step) - update(step.lowered) : nil
+  /// The local error of `step`, known once the model has been evaluated at its end, as the next step needs anyway: what
+  /// the exponential Adams-Moulton method through that value, of one order more, would have added.
+  ///
+  /// The difference to the order below, which is known before the step, is larger by an order and says little about the
+  /// result that is kept: on mixtures it ranks images worse, and those of third order not at all.
+  func errorEstimate(_ step: MultistepStep, next: PlanExpression.Operand) -> PlanExpression? {
+    step.start.alpha > 0 ? step.interpolated(prediction, through: next) - update(step) : nil
   }
 
   public func compile(_ steps: GridSteps, into plan: inout PlanBuilder) throws(SamplingError) {
@@ -111,9 +113,12 @@ extension MultistepSolver {
         plan.step(corrected)
         values.insert(.init(operand: next, point: t), at: 0)
       } else {
-        if let estimate = errorEstimate(step) { plan.estimateError(estimate) }
         plan.step(update)
-        if !isLast { values.insert(.init(operand: plan.evaluate(prediction, at: t), point: t), at: 0) }
+        if !isLast {
+          let next = plan.evaluate(prediction, at: t)
+          if let estimate = errorEstimate(step, next: next) { plan.estimateError(estimate, ofLastStep: true) }
+          values.insert(.init(operand: next, point: t), at: 0)
+        }
       }
       values = Array(values.prefix(stepOrder))
     }

@@ -19,7 +19,8 @@ public struct Euler: Solver {
 
 /// Heun's method on the same equation: an Euler step, corrected by the slope at its end.
 ///
-/// Karras et al. 2022, arXiv:2206.00364, algorithm 1. Two evaluations a step, one for a step to sigma 0.
+/// Karras et al. 2022, arXiv:2206.00364, algorithm 1. Two evaluations a step, one for a step to sigma 0. The correction
+/// is the local error of Euler's step, and is what is reported of each step but one to sigma 0.
 public struct Heun: Solver {
   public init() {}
 
@@ -37,6 +38,7 @@ public struct Heun: Solver {
         continue
       }
       let end = plan.evaluate(.epsilon, at: t, of: plan.stage(predicted))
+      plan.estimateError(step.slope / 2 * end - step.slope / 2 * slope)
       plan.step(step.carry * .state + step.slope / 2 * slope + step.slope / 2 * end)
     }
   }

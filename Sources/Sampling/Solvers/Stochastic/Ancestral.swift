@@ -3,17 +3,17 @@
 /// k-diffusion's and diffusers' `euler_ancestral`. In x₀ it is the first-order step of the reverse SDE, and with eta 1
 /// the posterior of Ho et al. 2020, arXiv:2006.11239, eq. 7.
 public struct EulerAncestral: Solver {
+  private let noise: AncestralNoise
+
   /// How much of the noise is fresh: 0 is Euler's method, 1 the reverse diffusion.
-  public let eta: Double
+  public var eta: Double { noise.eta }
   /// Multiplies the noise; 1 keeps the marginals.
-  public let noiseScale: Double
+  public var noiseScale: Double { noise.scale }
 
   /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` unless eta lies in 0...1 and the noise is not
   ///   negative.
   public init(eta: Double = 1, noiseScale: Double = 1) throws(SamplingError) {
-    try checkAncestral(eta: eta, noiseScale: noiseScale)
-    self.eta = eta
-    self.noiseScale = noiseScale
+    noise = try AncestralNoise(eta: eta, scale: noiseScale)
   }
 
   public var name: String { "euler-ancestral" }
@@ -23,10 +23,9 @@ public struct EulerAncestral: Solver {
   public func compile(_ steps: GridSteps, into plan: inout PlanBuilder) throws(SamplingError) {
     try requireSignal(steps)
     for (s, t) in steps {
-      let step = ReverseStep(ancestral: eta, from: s, to: t)
+      let step = noise.step(from: s, to: t)
       let sample = plan.evaluate(.sample, at: s)
-      plan.step(
-        step.carry * .state + step.weight(1) * sample + noiseScale * step.deviation * .noise(from: s, to: t))
+      plan.step(step.carry * .state + step.weight(1) * sample + noise.draw(step, from: s, to: t))
     }
   }
 }
@@ -47,8 +46,11 @@ public struct SecondOrderAncestral: Solver {
   }
 
   public let method: Method
-  public let eta: Double
-  public let noiseScale: Double
+  private let noise: AncestralNoise
+  /// How much of the noise is fresh.
+  public var eta: Double { noise.eta }
+  /// Multiplies the noise; 1 keeps the marginals.
+  public var noiseScale: Double { noise.scale }
 
   /// - Parameters:
   ///   - eta: how much of the noise is fresh.
@@ -56,10 +58,8 @@ public struct SecondOrderAncestral: Solver {
   /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` unless eta lies in 0...1 and the noise is not
   ///   negative.
   public init(_ method: Method, eta: Double = 1, noiseScale: Double = 1) throws(SamplingError) {
-    try checkAncestral(eta: eta, noiseScale: noiseScale)
+    noise = try AncestralNoise(eta: eta, scale: noiseScale)
     self.method = method
-    self.eta = eta
-    self.noiseScale = noiseScale
   }
 
   public var name: String { method == .dpm2 ? "dpm2-ancestral" : "dpm++2s-ancestral" }
@@ -69,7 +69,7 @@ public struct SecondOrderAncestral: Solver {
   public func compile(_ steps: GridSteps, into plan: inout PlanBuilder) throws(SamplingError) {
     try requireSignal(steps)
     for (s, t) in steps {
-      let step = ReverseStep(ancestral: eta, from: s, to: t)
+      let step = noise.step(from: s, to: t)
       let first = plan.evaluate(.sample, at: s)
       guard !t.isClean else {
         plan.step(step.carry * .state + step.weight(1) * first)
@@ -78,24 +78,18 @@ public struct SecondOrderAncestral: Solver {
       let middle = steps.point(lambda: s.lambda + step.descent / 2, from: s, to: t)
       let half = ExponentialStep(.sample, from: s, to: middle)
       let stage = plan.stage(half.carry * .state + half.weight(1) * first)
-      let noise = noiseScale * step.deviation * .noise(from: s, to: t)
+      let fresh = noise.draw(step, from: s, to: t)
       switch method {
       case .dpmPlusPlus2S:
         let sample = plan.evaluate(.sample, at: middle, of: stage)
-        plan.step(step.carry * .state + step.weight(1) * sample + noise)
+        plan.step(step.carry * .state + step.weight(1) * sample + fresh)
       case .dpm2:
         let slope = plan.evaluate(.epsilon, at: middle, of: stage)
         // alpha_t (σ̂_d - σ̂_s), and σ̂_s - σ̂_d is σ̂_s times the weight of x₀.
-        plan.step(t.alpha / s.alpha * .state - s.noiseToSignal * step.weight(1) * slope + noise)
+        plan.step(t.alpha / s.alpha * .state - s.noiseToSignal * step.weight(1) * slope + fresh)
       }
     }
   }
-}
-
-/// Refuses what is no share of the noise.
-func checkAncestral(eta: Double, noiseScale: Double) throws(SamplingError) {
-  guard (0...1).contains(eta) else { throw .invalidOption(name: "eta", found: "\(eta)", expected: "0 to 1") }
-  try checkNoise("the scale of the noise", noiseScale)
 }
 
 extension EulerAncestral {

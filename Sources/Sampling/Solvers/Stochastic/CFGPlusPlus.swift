@@ -23,7 +23,7 @@ public struct CFGPlusPlus: Solver {
 
   /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` unless eta lies in 0...1.
   public init(_ method: Method = .euler(eta: 0)) throws(SamplingError) {
-    if case .euler(let eta) = method { try checkAncestral(eta: eta, noiseScale: 1) }
+    if case .euler(let eta) = method { _ = try AncestralNoise(eta: eta) }
     self.method = method
   }
 

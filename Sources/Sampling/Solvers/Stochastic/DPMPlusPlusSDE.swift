@@ -5,17 +5,17 @@
 /// the SDE has it be; theirs runs on sigma, which comes to the same as steps get short. Two evaluations a step, one for a
 /// step to sigma 0.
 public struct DPMPlusPlusSDE: Solver {
+  private let noise: AncestralNoise
+
   /// How much of the noise is fresh, as in ancestral samplers.
-  public let eta: Double
+  public var eta: Double { noise.eta }
   /// Multiplies the noise; 1 keeps the marginals.
-  public let noiseScale: Double
+  public var noiseScale: Double { noise.scale }
 
   /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` unless eta lies in 0...1 and the noise is not
   ///   negative.
   public init(eta: Double = 1, noiseScale: Double = 1) throws(SamplingError) {
-    try checkAncestral(eta: eta, noiseScale: noiseScale)
-    self.eta = eta
-    self.noiseScale = noiseScale
+    noise = try AncestralNoise(eta: eta, scale: noiseScale)
   }
 
   public var name: String { "dpm++sde" }
@@ -28,18 +28,16 @@ public struct DPMPlusPlusSDE: Solver {
   public func compile(_ steps: GridSteps, into plan: inout PlanBuilder) throws(SamplingError) {
     try requireSignal(steps)
     for (s, t) in steps {
-      let step = ReverseStep(ancestral: eta, from: s, to: t)
+      let step = noise.step(from: s, to: t)
       var sample = plan.evaluate(.sample, at: s)
       if !t.isClean {
         let middle = steps.point(lambda: (s.lambda + t.lambda) / 2, from: s, to: t)
-        let half = ReverseStep(ancestral: eta, from: s, to: middle)
+        let half = noise.step(from: s, to: middle)
         let stage = plan.stage(
-          half.carry * .state + half.weight(1) * sample
-            + noiseScale * half.deviation * .noise(from: s, to: middle))
+          half.carry * .state + half.weight(1) * sample + noise.draw(half, from: s, to: middle))
         sample = plan.evaluate(.sample, at: middle, of: stage)
       }
-      plan.step(
-        step.carry * .state + step.weight(1) * sample + noiseScale * step.deviation * .noise(from: s, to: t))
+      plan.step(step.carry * .state + step.weight(1) * sample + noise.draw(step, from: s, to: t))
     }
   }
 }

@@ -4,9 +4,9 @@
 /// and for the third order, k-diffusion's DPM++ 2M SDE and 3M SDE. Starts with lower orders; a step to sigma 0 is of
 /// first order and adds no noise.
 ///
-/// The drift's noise-free skeleton has the order of the deterministic method. The distribution has order 2 at most:
-/// within a step the state wanders, and what that adds to the integral of the prediction has variance h³ / 12 times the
-/// square of its slope, which no scheme with one draw a step reproduces.
+/// The drift's noise-free skeleton, and the mean, have the order of the deterministic method. The variance, and so the
+/// distribution, has order 2 at most: within a step the state wanders, and what that adds to the integral of the
+/// prediction has variance h³ / 12 times the square of its slope, which no scheme with one draw a step reproduces.
 public struct DPMSolverSDEMultistep: Solver {
   /// How the third order's second derivative is weighted.
   public enum ThirdOrder: String, Sendable, CaseIterable {

@@ -2,7 +2,8 @@
 ///
 /// Lu et al. 2022, arXiv:2211.01095, and diffusers' `sde-dpmsolver++` of its singlestep class. The stages of a step see
 /// nested stretches of one Brownian path. diffusers draws the noise of every stage afresh, which keeps the distribution
-/// at first order: the noise of a stage then has nothing to do with that of the step it predicts for.
+/// at first order: the noise of a stage then has nothing to do with that of the step it predicts for. With three stages
+/// the mean is of third order and the variance of second, as in ``DPMSolverSDEMultistep``.
 public struct DPMSolverSDESinglestep: Solver {
   /// How the form with two derivatives weights the second, which is heun's of order 3.
   public enum ThirdOrder: String, Sendable, CaseIterable {
@@ -53,26 +54,10 @@ public struct DPMSolverSDESinglestep: Solver {
   }
 
   public func compile(_ steps: GridSteps, into plan: inout PlanBuilder) throws(SamplingError) {
-    try requireSignal(steps)
-    if prediction == .epsilon { try requireNoise(steps) }
-    let points = steps.points
-    var start = 0
-    for span in arrangement.spans(of: steps.count, endsClean: points[steps.count].isClean) {
-      let s = points[start]
-      let state = plan.currentState
-      var values: [PlanBuilder.Operand] = []
-      for stage in 1...span {
-        values.append(plan.evaluate(prediction, at: points[start + stage - 1]))
-        let t = points[start + stage]
-        let step = ReverseStep(prediction, from: s, to: t, tauSquared: eta, hasPublishedThird: isPublished)
-        let ratios = (1..<stage).map { (points[start + $0].lambda - s.lambda) / step.h }
-        plan.step(
-          arrangement.update(step, from: state, values, ratios: ratios)
-            + noiseScale * step.deviation * .noise(from: s, to: t),
-          keepsNoise: stage < span)
-      }
-      start += span
-    }
+    try arrangement.compile(
+      steps, into: &plan,
+      step: { ReverseStep(prediction, from: $0, to: $1, tauSquared: eta, hasPublishedThird: isPublished) },
+      noise: { step, s, t in noiseScale * step.deviation * .noise(from: s, to: t) })
   }
 }
 

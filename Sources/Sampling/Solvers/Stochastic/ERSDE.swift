@@ -40,7 +40,8 @@ public struct ERSDE: Solver {
   public enum ThirdOrder: String, Sendable, CaseIterable {
     /// As published: the first derivative stays the backward difference, so that the order stays 2.
     case published
-    /// With the first derivative taken to the step's start, and the second step taken anew from the first point.
+    /// With the first derivative taken to the step's start, and the second step taken anew from the first point: order 3
+    /// without noise, and of the mean with it. The variance has order 2.
     case consistent
   }
 
