@@ -6,6 +6,9 @@
 
 static _Atomic(const fs_kernels *) current;
 
+// What this thread chose for itself.
+static _Thread_local const fs_kernels *own;
+
 static bool available(const fs_kernels *kernels) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -36,6 +39,7 @@ static const fs_kernels *named(const char *name) {
 }
 
 static const fs_kernels *kernels(void) {
+  if (own) return own;
   const fs_kernels *chosen = atomic_load_explicit(&current, memory_order_acquire);
   if (chosen) return chosen;
   const char *wanted = getenv("FEWSTEP_ISA");
@@ -50,9 +54,13 @@ const char *fs_isa_name(void) { return kernels()->name; }
 
 bool fs_isa_select(const char *name) {
   const fs_kernels *chosen = named(name);
-  if (chosen) atomic_store_explicit(&current, chosen, memory_order_release);
+  if (chosen) own = chosen;
   return chosen != NULL;
 }
+
+const fs_kernels *fs_own_kernels(void) { return own; }
+
+void fs_adopt_kernels(const fs_kernels *kernels) { own = kernels; }
 
 void fs_convolve(const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
   kernels()->convolve[op->format](op, row_begin, row_end, panel_begin, panel_end);

@@ -95,6 +95,10 @@ typedef struct {
 
 static inline int64_t fs_int8_padded(int64_t channels) { return (channels + 3) / 4 * 4; }
 
+// What the calling thread chose by fs_isa_select, or NULL; and taking over another thread's choice.
+const fs_kernels *fs_own_kernels(void);
+void fs_adopt_kernels(const fs_kernels *kernels);
+
 extern const fs_kernels fs_portable;
 #if defined(__x86_64__)
 extern const fs_kernels fs_avx2, fs_avx512, fs_avx512vnni, fs_avx512bf16;

@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "CKernels.h"
+#include "kernels.h"
 
 // How long a thread waits awake: longer than the gaps between the layers of a model. Now and then it offers its core to
 // others, since the thread that it waits for may be one of them.
@@ -24,6 +24,7 @@ struct fs_pool {
   _Atomic int64_t tasks, done;
   _Atomic(void (*)(void *, int64_t)) body;
   _Atomic(void *) context;
+  _Atomic(const fs_kernels *) kernels;
 };
 
 static inline void relax(int spins) {
@@ -44,11 +45,13 @@ static uint64_t work(fs_pool *pool) {
     int64_t tasks = atomic_load(&pool->tasks);
     void (*body)(void *, int64_t) = atomic_load(&pool->body);
     void *context = atomic_load(&pool->context);
+    const fs_kernels *kernels = atomic_load(&pool->kernels);
     if (task >= tasks) {
       if (atomic_load(&pool->state) == state) return state;
       continue;
     }
     if (!atomic_compare_exchange_weak(&pool->state, &state, state + 1)) continue;
+    fs_adopt_kernels(kernels);
     body(context, task);
     atomic_fetch_add(&pool->done, 1);
   }
@@ -101,6 +104,7 @@ void fs_pool_run(fs_pool *pool, int64_t tasks, void (*body)(void *context, int64
   atomic_store(&pool->done, 0);
   atomic_store(&pool->body, body);
   atomic_store(&pool->context, context);
+  atomic_store(&pool->kernels, fs_own_kernels());
   atomic_store(&pool->state, job << 32);
   if (atomic_load(&pool->sleepers) > 0) {
     pthread_mutex_lock(&pool->sleep);

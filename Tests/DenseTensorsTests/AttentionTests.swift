@@ -3,7 +3,6 @@ import Foundation
 import Tensors
 import Testing
 
-/// Among the kernels' tests because the instruction set must not change in between.
 extension KernelTests {
   /// Images of one length with keys and values of their own lengths, all in the rows of one tensor.
   struct AttentionProblem {

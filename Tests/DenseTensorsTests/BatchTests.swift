@@ -1,7 +1,6 @@
 import DenseTensors
 import Testing
 
-/// Among the kernels' tests because the instruction set must not change in between.
 extension KernelTests {
   /// Products and norms of one image are the same bits in any batch: what threads and tiles they fall to differs.
   @Test func anImageDoesNotDependOnItsBatch() {

@@ -1,4 +1,6 @@
 import CKernels
+import Foundation
+import Synchronization
 import Testing
 
 /// The instruction sets that this machine can run.
@@ -16,8 +18,8 @@ func withInstructionSet<Result>(_ name: String, _ body: () throws -> Result) ret
   return try body()
 }
 
-/// All tests that choose an instruction set, which is the process's, or need it to stay: one after another. Kernels are
-/// compared with their definition in double precision, at awkward sizes, in buffers that end at a guard page.
+/// Kernels are compared with their definition in double precision on every instruction set, at awkward sizes, in buffers
+/// that end at a guard page. One after another, so that layers among them have the threads to themselves.
 @Suite("Kernels", .serialized)
 struct KernelTests {
   /// Around the vectors of all instruction sets and the panels, and primes.
@@ -29,6 +31,43 @@ struct KernelTests {
     for name in instructionSets {
       withInstructionSet(name) { #expect(String(cString: fs_isa_name()) == name) }
       #expect(!fs_isa_select("of another planet") && String(cString: fs_isa_name()) == current)
+    }
+  }
+
+  /// A choice holds for the thread that made it and for its tasks, wherever these run, and for nobody else.
+  @Test func aChosenInstructionSetIsTheThreadsOwn() {
+    let pool = fs_pool_create(3)
+    /// How many of 1000 tasks run under the caller's instruction set.
+    func agreeingTasks() -> Int {
+      final class Count: Sendable {
+        let name = String(cString: fs_isa_name())
+        let value = Atomic(0)
+      }
+      let count = Count()
+      let body: @convention(c) (UnsafeMutableRawPointer?, Int64) -> Void = { context, _ in
+        let count = Unmanaged<Count>.fromOpaque(context!).takeUnretainedValue()
+        if String(cString: fs_isa_name()) == count.name { count.value.add(1, ordering: .relaxed) }
+      }
+      fs_pool_run(pool, 1000, body, Unmanaged.passUnretained(count).toOpaque())
+      return withExtendedLifetime(count) { count.value.load(ordering: .relaxed) }
+    }
+    final class Name: Sendable {
+      let value = Mutex("")
+      let isKnown = DispatchSemaphore(value: 0)
+    }
+    func nameOnAnotherThread() -> String {
+      let name = Name()
+      Thread {
+        name.value.withLock { $0 = String(cString: fs_isa_name()) }
+        name.isKnown.signal()
+      }.start()
+      name.isKnown.wait()
+      return name.value.withLock { $0 }
+    }
+    let usual = nameOnAnotherThread()
+    for name in instructionSets {
+      withInstructionSet(name) { #expect(agreeingTasks() == 1000 && nameOnAnotherThread() == usual) }
+      #expect(agreeingTasks() == 1000)
     }
   }
 }

@@ -3,8 +3,7 @@ import DenseTensors
 import Tensors
 import Testing
 
-/// The layers, whose work is cut by threads, against their kernels, called once: the cuts change no bit. Among the
-/// kernels' tests because the instruction set must not change in between.
+/// The layers, whose work is cut by threads, against their kernels, called once: the cuts change no bit.
 extension KernelTests {
   static let layers: [ConvolutionProblem] = [
     ConvolutionProblem(images: 1, height: 1, width: 1, channels: 3, outputs: 5),

@@ -17,7 +17,8 @@ extern "C" {
 // variable FEWSTEP_ISA can ask for a lower one than the CPU has.
 const char *fs_isa_name(void);
 
-// Makes the instruction set called `name` the one in use; false where the CPU lacks it or nobody knows the name.
+// Makes the instruction set called `name` the one in use, by the calling thread and in the tasks that it gives to a
+// pool; false where the CPU lacks it or nobody knows the name.
 bool fs_isa_select(const char *name);
 
 // --- Threads (pool.c)
