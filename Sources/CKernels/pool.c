@@ -111,3 +111,11 @@ void fs_pool_run(fs_pool *pool, int64_t tasks, void (*body)(void *context, int64
   for (int spins = 0; atomic_load(&pool->done) < tasks; spins++) relax(spins & (SPINS_PER_YIELD - 1));
   pthread_mutex_unlock(&pool->owner);
 }
+
+void fs_pool_hold(fs_pool *pool) {
+  if (pool) pthread_mutex_lock(&pool->owner);
+}
+
+void fs_pool_release(fs_pool *pool) {
+  if (pool) pthread_mutex_unlock(&pool->owner);
+}

@@ -56,6 +56,13 @@ extension DenseTensor where Scalar == Float {
     let (batch, length, columns) = (queries.shape[0], queries.shape[1], queries.shape[2])
     precondition(keyValues.count == batch && width <= columns && width % heads == 0)
     precondition(keyValues.allSatisfy { max($0.keyColumn, $0.valueColumn) + width <= $0.stride })
+    let timer = Profile.timer()
+    defer {
+      let lengths = keyValues.map(\.length)
+      timer?.stop(
+        .attention, shape: "\(batch)x\(length), keys \(lengths.max() ?? 0), \(heads) x \(width / heads)",
+        operations: 4 * Double(length * width) * Double(lengths.reduce(0, +)))
+    }
     let dimension = width / heads
     let scale = 1 / Float(dimension).squareRoot()
     let result = DenseTensor(uninitialized: [batch, length, width])

@@ -7,6 +7,8 @@ public struct PackedWeights: Sendable {
   public let channels: Int
   /// Height and width; (1, 1) for a linear layer.
   public let kernel: (height: Int, width: Int)
+  /// The name in the checkpoint, for profiles.
+  public var name = ""
   let packed: DenseStorage<Float>
   /// The same, transformed for Winograd's convolution, where that pays and its fourfold size is small.
   let transformed: DenseStorage<Float>?
@@ -101,7 +103,9 @@ extension DenseTensor where Scalar == Float {
     let spareWidth = shape[2] * geometry.upsampling + padding.left + padding.right - weights.kernel.width
     precondition(shape.count == 0 || min(spareHeight, spareWidth) >= 0, "\(shape) is smaller than the kernel")
     let (outHeight, outWidth) = (spareHeight / geometry.stride + 1, spareWidth / geometry.stride + 1)
+    let timer = Profile.timer()
     let result = DenseTensor(uninitialized: [shape[0], outHeight, outWidth, weights.outputs])
+    defer { timer?.stop(weights, geometry, from: shape, to: result.shape) }
     precondition(
       residual.map { $0.shape == result.shape } ?? true, "residual of \(residual!.shape) for \(result.shape)")
     precondition(imageBias.map { $0.shape == [shape[0], weights.outputs] } ?? true)

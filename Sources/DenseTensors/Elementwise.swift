@@ -36,6 +36,8 @@ private let elementwiseGrain = 4096
 
 extension DenseTensor where Scalar == Float {
   public func activated(_ activation: Activation) -> DenseTensor {
+    let timer = Profile.timer()
+    defer { timer?.stop(.elementwise, shape: "\(activation.rawValue) \(shape)") }
     let result = DenseTensor(uninitialized: shape)
     let (input, output) = (storage.elements.baseAddress!, result.storage.elements.baseAddress!)
     withExtendedLifetime((self, result)) {
@@ -53,6 +55,8 @@ extension DenseTensor where Scalar == Float {
 
   /// GEGLU of `[..., 2 channels]`: the first half times GELU of the second (Shazeer 2020, arXiv:2002.05202).
   public func gatedGELU() -> DenseTensor {
+    let timer = Profile.timer()
+    defer { timer?.stop(.elementwise, shape: "gated gelu \(shape)") }
     let channels = shape[-1] / 2
     let result = DenseTensor(uninitialized: Shape(Array(shape.dimensions.dropLast()) + [channels]))
     let (input, output) = (storage.elements.baseAddress!, result.storage.elements.baseAddress!)
@@ -71,6 +75,8 @@ extension DenseTensor where Scalar == Float {
   /// - Precondition: the shapes are equal.
   public func adding(_ other: DenseTensor, scale: Float = 1) -> DenseTensor {
     precondition(shape == other.shape, "\(shape) and \(other.shape)")
+    let timer = Profile.timer()
+    defer { timer?.stop(.elementwise, shape: "sum \(shape)") }
     let result = DenseTensor(uninitialized: shape)
     let (left, right) = (storage.elements.baseAddress!, other.storage.elements.baseAddress!)
     let output = result.storage.elements.baseAddress!
@@ -90,6 +96,8 @@ extension DenseTensor where Scalar == Float {
     let (left, right) = (shape[-1], other.shape[-1])
     let outer = Array(shape.dimensions.dropLast())
     precondition(outer == Array(other.shape.dimensions.dropLast()), "\(shape) and \(other.shape)")
+    let timer = Profile.timer()
+    defer { timer?.stop(.elementwise, shape: "concatenation \(shape)") }
     let result = DenseTensor(uninitialized: Shape(outer + [left + right]))
     let (first, second) = (storage.elements.baseAddress!, other.storage.elements.baseAddress!)
     let output = result.storage.elements.baseAddress!
@@ -108,6 +116,8 @@ extension DenseTensor where Scalar == Float {
   /// `[batch, height, width, channels]` with every pixel taken from its nearest neighbour, rounding down.
   public func resizedNearest(height: Int, width: Int) -> DenseTensor {
     let (batch, oldHeight, oldWidth, channels) = (shape[0], shape[1], shape[2], shape[3])
+    let timer = Profile.timer()
+    defer { timer?.stop(.elementwise, shape: "resize \(shape)") }
     let result = DenseTensor(uninitialized: [batch, height, width, channels])
     let (input, output) = (storage.elements.baseAddress!, result.storage.elements.baseAddress!)
     withExtendedLifetime((self, result)) {

@@ -6,6 +6,8 @@ public struct NormParameters: Sendable {
   let gain: DenseStorage<Float>
   let shift: DenseStorage<Float>
   public let epsilon: Float
+  /// The name in the checkpoint, for profiles.
+  public var name = ""
 
   public var channels: Int { gain.elements.count }
 
@@ -36,6 +38,8 @@ extension DenseTensor where Scalar == Float {
   ) -> DenseTensor {
     let channels = shape[-1]
     precondition(channels == parameters.channels && channels % groups == 0, "\(shape) in \(groups) groups")
+    let timer = Profile.timer()
+    defer { timer?.stop(.groupNorm, name: parameters.name, shape: "\(shape)\(silu ? " silu" : "")") }
     let result = DenseTensor(uninitialized: shape)
     let (images, rows) = (shape[0], shape.count / shape[0] / channels)
     // Sums over pieces of fixed size, added up in order: the same bits for any number of threads.
@@ -85,6 +89,8 @@ extension DenseTensor where Scalar == Float {
   public func layerNormalized(_ parameters: NormParameters) -> DenseTensor {
     let channels = shape[-1]
     precondition(channels == parameters.channels, "\(shape) into \(parameters.channels) channels")
+    let timer = Profile.timer()
+    defer { timer?.stop(.layerNorm, name: parameters.name, shape: "\(shape)") }
     let result = DenseTensor(uninitialized: shape)
     let input = storage.elements.baseAddress!
     let output = result.storage.elements.baseAddress!

@@ -39,6 +39,13 @@ public enum ThreadPool {
     }
   }
 
+  /// Calls `body` with all that it runs kept to the calling thread.
+  package static func onOneThread(_ body: () -> Void) {
+    fs_pool_hold(shared.pool)
+    defer { fs_pool_release(shared.pool) }
+    body()
+  }
+
   /// Cuts `0 ..< count` into ranges of equal size, a multiple of `grain`, and calls `body` for each.
   package static func forEachRange(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
     // A few pieces per thread even out threads that are interrupted.

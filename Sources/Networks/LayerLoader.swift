@@ -30,9 +30,11 @@ struct LayerLoader {
   func convolution(
     _ name: String, from channels: Int, to outputs: Int, kernel: Int = 3
   ) throws(CheckpointError) -> PackedWeights {
-    PackedWeights(
+    var packed = PackedWeights(
       try floats("\(name).weight", [outputs, channels, kernel, kernel]), outputs: outputs, channels: channels,
       kernel: (kernel, kernel), bias: try floats("\(name).bias", [outputs]))
+    packed.name = prefix + name
+    return packed
   }
 
   func linear(
@@ -53,12 +55,16 @@ struct LayerLoader {
       matrix += try floats(key, isConvolution ? [outputs, channels, 1, 1] : [outputs, channels])
       if bias { biases += try floats("\(name).bias", [outputs]) }
     }
-    return PackedWeights(matrix, outputs: names.count * outputs, channels: channels, bias: bias ? biases : nil)
+    var packed = PackedWeights(matrix, outputs: names.count * outputs, channels: channels, bias: bias ? biases : nil)
+    packed.name = prefix + names.joined(separator: "+")
+    return packed
   }
 
   func norm(_ name: String, _ channels: Int, epsilon: Double) throws(CheckpointError) -> NormParameters {
-    NormParameters(
+    var norm = NormParameters(
       gain: try floats("\(name).weight", [channels]), shift: try floats("\(name).bias", [channels]),
       epsilon: Float(epsilon))
+    norm.name = prefix + name
+    return norm
   }
 }

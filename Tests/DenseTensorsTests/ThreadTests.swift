@@ -31,6 +31,29 @@ struct ThreadTests {
   /// A pool lasts as long as the process.
   static let pools = [1, 2, 3, 7].map(Pool.init(threads:))
 
+  @Test func aHeldPoolLeavesAllToTheCaller() {
+    let pool = Pool(threads: 3)
+    /// How many tasks the caller did not run.
+    func othersTasks() -> Int {
+      let caller = ObjectIdentifier(Thread.current)
+      let others = Atomic<Int>(0)
+      typealias Body = () -> Void
+      let body: Body = {
+        if ObjectIdentifier(Thread.current) != caller { others.add(1, ordering: .relaxed) }
+      }
+      withUnsafePointer(to: body) { pointer in
+        fs_pool_run(
+          pool.pointer, 1000, { context, _ in context!.assumingMemoryBound(to: Body.self).pointee() },
+          UnsafeMutableRawPointer(mutating: pointer))
+      }
+      return others.load(ordering: .relaxed)
+    }
+    fs_pool_hold(pool.pointer)
+    #expect(othersTasks() == 0)
+    fs_pool_release(pool.pointer)
+    #expect(pool.run(tasks: 1000) == Array(repeating: 1, count: 1000))
+  }
+
   @Test(arguments: pools) func everyTaskRunsOnce(_ pool: Pool) {
     #expect(pool.pointer != nil)
     for tasks in [0, 1, 2, 3, 100, 1000] {

@@ -30,6 +30,11 @@ fs_pool *fs_pool_create(int threads);
 // within a body, or while another thread's call is under way, runs its tasks one after another.
 void fs_pool_run(fs_pool *pool, int64_t tasks, void (*body)(void *context, int64_t task), void *context);
 
+// Keeps every fs_pool_run to its caller's thread, from when no job is under way until the thread that held the pool
+// releases it.
+void fs_pool_hold(fs_pool *pool);
+void fs_pool_release(fs_pool *pool);
+
 // --- Convolution and linear layers (gemm_body.h)
 
 // Outputs per panel of packed weights.
