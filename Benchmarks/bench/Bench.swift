@@ -9,7 +9,8 @@ struct Bench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench", abstract: "Measures what every sampler costs and what it gives.",
     discussion: "Every figure is measured in this run. A debug build rebuilds itself in release first.",
-    subcommands: [Standard.self, Accuracy.self, Step.self], defaultSubcommand: Standard.self)
+    subcommands: [Standard.self, Accuracy.self, Step.self, Kernels.self, Model.self, Forward.self],
+    defaultSubcommand: Standard.self)
 }
 
 /// Runs `body` in a release build, and in a debug build makes one.
@@ -43,8 +44,6 @@ struct Standard: AsyncParsableCommand {
 
   enum Section: String, CaseIterable {
     case samplers, guidance, cost, generation
-    /// Only when asked for.
-    case kernels
   }
 
   func validate() throws {
@@ -74,7 +73,6 @@ struct Standard: AsyncParsableCommand {
     }
     if wants(.cost) { report.cost = await CostTable(bench: bench).measure() }
     if wants(.generation) { report.generation = try await GenerationTable(bench: bench).measure() }
-    if only == Section.kernels.rawValue { report.kernels = await KernelTable().measure() }
     if let json { try report.writeJSON(to: URL(filePath: json)) }
   }
 }

@@ -11,7 +11,6 @@ struct Report: Encodable {
   var negativePrompt: [GuidanceTable.NegativeResult]?
   var cost: [CostTable.Result]?
   var generation: [GenerationTable.Result]?
-  var kernels: [KernelTable.Result]?
 }
 
 extension Encodable {

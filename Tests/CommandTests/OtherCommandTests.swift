@@ -76,26 +76,4 @@ struct OtherCommandTests {
     #expect((result["discardedTokens"] as? [String])?.count == 10)
     #expect(try CommandResult("fewstep", ["tokenize", text]).output.contains("cut off: 10 tokens, \"red red"))
   }
-
-  @Test func benchRefusesWhatItDoesNotKnow() throws {
-    for (options, message) in [
-      (["--only", "nope"], "--only nope: there are samplers"), (["--images", "0"], "--images 0"),
-    ] {
-      let result = try CommandResult("bench", options)
-      #expect(result.status != 0 && result.errors.contains(message))
-    }
-  }
-
-  @Test func benchWritesItsFigures() throws {
-    try withTemporaryFolder { folder in
-      let result = try CommandResult(
-        "bench", ["--only", "flow-euler-4", "--images", "2", "--json", "b.json"], in: folder)
-      #expect(result.status == 0 && result.output.contains("flow Euler 4"))
-      let data = try Data(contentsOf: folder.appending(path: "b.json"))
-      let report = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
-      let row = try #require((report["samplers"] as? [[String: Any]])?.first)
-      #expect(row["evaluations"] as? Int == 4)
-      #expect(try #require(row["millisecondsPerImage"] as? Double) > 0)
-    }
-  }
 }

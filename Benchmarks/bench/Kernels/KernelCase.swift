@@ -1,0 +1,134 @@
+import Fewstep
+
+/// A kernel at the size of a real layer.
+struct KernelCase {
+  enum Section: String, CaseIterable {
+    case products, convolutions, attention, passes
+
+    var title: String {
+      switch self {
+      case .products: "Linear layers and matrix products: rows x outputs x inputs"
+      case .convolutions: "Convolutions of 3x3, as if evaluated directly: Winograd's may pass the peak"
+      case .attention: "Attention with 8 heads: queries x keys, width of a head"
+      case .passes: "Passes over 64x64x320 activations, against copying as much"
+      }
+    }
+  }
+
+  /// What the time is held against.
+  enum Work {
+    /// Multiplications and additions.
+    case operations(Double)
+    /// Bytes that must be read or written once.
+    case bytes(Double)
+  }
+
+  let section: Section
+  let label: String
+  let format: WeightFormat
+  let work: Work
+  /// The matrix product that does the same multiplications.
+  var product: OpenBLASProduct?
+  /// Makes the operands, and the job to time.
+  let make: () -> () -> Void
+
+  static func all(of section: Section) -> [KernelCase] {
+    switch section {
+    case .products: products()
+    case .convolutions: convolutions()
+    case .attention: attention()
+    case .passes: passes()
+    }
+  }
+
+  private static func products() -> [KernelCase] {
+    [
+      (4096, 320, 320), (4096, 2560, 320), (4096, 320, 1280), (1024, 640, 640), (1024, 640, 2560), (256, 1280, 1280),
+      (77, 768, 768), (4096, 4096, 40), (4096, 40, 4096),
+    ].flatMap { rows, outputs, inputs in
+      WeightFormat.supported.map { format in
+        KernelCase(
+          section: .products, label: "\(rows) x \(outputs) x \(inputs)", format: format,
+          work: .operations(2 * Double(rows * outputs * inputs)),
+          product: OpenBLASProduct(rows: rows, outputs: outputs, inputs: inputs)
+        ) {
+          let input = noise([rows, inputs])
+          let weights = packed(outputs: outputs, channels: inputs, kernel: 1, format: format)
+          return { _ = input.linear(weights) }
+        }
+      }
+    }
+  }
+
+  private static func convolutions() -> [KernelCase] {
+    [
+      // The UNet of Stable Diffusion 1.
+      (1, 64, 320, 320), (2, 64, 320, 320), (1, 64, 640, 320), (1, 32, 640, 640), (2, 32, 640, 640),
+      (1, 16, 1280, 1280),
+      (2, 16, 1280, 1280), (1, 16, 2560, 1280), (1, 8, 1280, 1280), (2, 8, 1280, 1280),
+      // Its decoder.
+      (1, 64, 512, 512), (1, 128, 256, 256), (1, 256, 128, 128),
+      // The bundled model.
+      (2, 16, 48, 48), (2, 8, 64, 64), (2, 4, 128, 128), (16, 16, 48, 48), (16, 4, 128, 128),
+    ].flatMap { images, side, channels, outputs in
+      WeightFormat.supported.map { format in
+        let pixels = images * side * side
+        return KernelCase(
+          section: .convolutions, label: "\(images)x\(side)x\(side), \(channels) to \(outputs)", format: format,
+          work: .operations(2 * Double(pixels * outputs * channels * 9)),
+          product: OpenBLASProduct(rows: pixels, outputs: outputs, inputs: channels * 9)
+        ) {
+          let input = noise([images, side, side, channels])
+          let weights = packed(outputs: outputs, channels: channels, kernel: 3, format: format)
+          return { _ = input.convolved(with: weights, .init(padding: .init(1))) }
+        }
+      }
+    }
+  }
+
+  private static func attention() -> [KernelCase] {
+    [(4096, 40), (1024, 80), (256, 160)].flatMap { length, dimension in
+      [length, 77].map { keys in
+        let width = 8 * dimension
+        return KernelCase(
+          section: .attention, label: "\(length) x \(keys), \(dimension)", format: .float32,
+          work: .operations(4 * Double(length * keys * width))
+        ) {
+          let queries = noise([1, length, width])
+          let own = KeyValues(noise([keys, 2 * width]), firstRow: 0, length: keys, keyColumn: 0, valueColumn: width)
+          return { _ = DenseTensor.attention(queries: queries, keyValues: [own], width: width, heads: 8) }
+        }
+      }
+    }
+  }
+
+  private static func passes() -> [KernelCase] {
+    let input = noise([1, 64, 64, 320])
+    let wide = noise([1, 64, 64, 640])
+    let bytes = Double(input.shape.count * 4)
+    let norm = NormParameters(
+      gain: Array(repeating: 1, count: 320), shift: Array(repeating: 0, count: 320), epsilon: 1e-5)
+    func pass(_ label: String, tensors: Double, _ job: @escaping () -> Void) -> KernelCase {
+      KernelCase(section: .passes, label: label, format: .float32, work: .bytes(tensors * bytes)) { job }
+    }
+    return [
+      pass("group norm", tensors: 2) { _ = input.groupNormalized(norm, groups: 32) },
+      pass("group norm and SiLU", tensors: 2) { _ = input.groupNormalized(norm, groups: 32, silu: true) },
+      pass("layer norm", tensors: 2) { _ = input.layerNormalized(norm) },
+      pass("SiLU", tensors: 2) { _ = input.activated(.silu) },
+      pass("gated GELU", tensors: 3) { _ = wide.gatedGELU() },
+      pass("sum of two", tensors: 3) { _ = input.adding(input) },
+      pass("concatenation", tensors: 4) { _ = input.concatenatingChannels(input) },
+    ]
+  }
+
+  private static func packed(outputs: Int, channels: Int, kernel: Int, format: WeightFormat) -> PackedWeights {
+    PackedWeights(
+      noise([outputs * channels * kernel * kernel]).elements, outputs: outputs, channels: channels,
+      kernel: (kernel, kernel), bias: nil)
+  }
+
+  static func noise(_ shape: Shape) -> DenseTensor<Float> {
+    DenseTensor(noise: NoiseField(seed: Workbench.seed), shape: shape)
+  }
+}

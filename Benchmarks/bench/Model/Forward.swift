@@ -1,0 +1,73 @@
+import ArgumentParser
+import Fewstep
+import Foundation
+
+struct Forward: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Time, memory and output of a network's forward pass, for other programs to read.",
+    discussion: """
+      One pass warms up. The memory is the most that was resident during the passes, the program and the weights \
+      included. Benchmarks/peers runs the same job in other libraries.
+      """)
+
+  @OptionGroup var network: NetworkOptions
+
+  @Option(help: "Forward passes that count.")
+  var rounds = 3
+
+  @Option(
+    help: ArgumentHelp(
+      "Inputs, in place of noise: sample, and for the UNet timestep and encoder_hidden_states.",
+      valueName: "file.safetensors"))
+  var input: String?
+
+  @Option(help: ArgumentHelp("Write the output to this file, in diffusers' order.", valueName: "file.safetensors"))
+  var output: String?
+
+  @Option(help: ArgumentHelp("Write all figures to this file.", valueName: "file.json"))
+  var json: String?
+
+  struct Figures: Encodable {
+    let machine: Machine
+    let component: NetworkComponent
+    let precision: WeightFormat
+    let batch: Int
+    let milliseconds: [Double]
+    let parameters: Int
+    let weightBytes: Int
+    /// The most that was resident during the passes; nil where the system does not tell.
+    let peakBytes: Int?
+  }
+
+  func validate() throws {
+    guard (1...1000).contains(rounds) else { throw ValidationError("--rounds \(rounds): expected 1 to 1000") }
+  }
+
+  func run() async throws { try await inRelease(measure) }
+
+  private func measure() throws {
+    let machine = Machine.current
+    let job = try NetworkJob(network, input: input.map { URL(filePath: $0) })
+    let hasPeak = ProcessMemory.resetPeak()
+    var result = job.forward()
+    var times: [Double] = []
+    for _ in 0..<rounds {
+      let start = ContinuousClock.now
+      result = job.forward()
+      times.append((ContinuousClock.now - start) / .milliseconds(1))
+    }
+    let figures = Figures(
+      machine: machine, component: network.component, precision: network.precision, batch: job.batch,
+      milliseconds: times, parameters: job.parameters,
+      weightBytes: job.parameters * network.precision.bytesPerWeight, peakBytes: hasPeak ? ProcessMemory.peak : nil)
+    let megabytes = figures.peakBytes.map { Double($0 - figures.weightBytes) / 1e6 }
+    print("\(job.description), \(network.precision.rawValue), on \(machine)")
+    print("\(decimal(times.min(), 1)) ms at best of \(rounds); \(decimal(megabytes, 0)) MB above the weights")
+    if let output {
+      let tensor = result.shape.rank == 4 ? result.channelsFirst() : result
+      try SafetensorsWriter.write(
+        [.init(name: "output", shape: tensor.shape, values: .float32(tensor.elements))], to: URL(filePath: output))
+    }
+    try json.map { try figures.writeJSON(to: URL(filePath: $0)) }
+  }
+}

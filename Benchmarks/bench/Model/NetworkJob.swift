@@ -1,0 +1,126 @@
+import ArgumentParser
+import Fewstep
+import Foundation
+
+/// The networks of a model folder.
+enum NetworkComponent: String, CaseIterable, Encodable, ExpressibleByArgument {
+  case unet, vae, text
+
+  var folderName: String { self == .text ? "text_encoder" : rawValue }
+}
+
+/// Which network to run, and what on: the options that `model` and `forward` share.
+struct NetworkOptions: ParsableArguments {
+  @Argument(help: ArgumentHelp("Folder of a model in diffusers' layout.", valueName: "dir"))
+  var folder: String
+
+  @Option(help: "The network: unet, vae (the decoder) or text (the prompt's encoder).")
+  var component = NetworkComponent.unet
+
+  @Option(help: "Images in a forward pass.")
+  var batch = 1
+
+  @Option(help: ArgumentHelp("The picture's side. Default: what the model was trained on.", valueName: "pixels"))
+  var size: Int?
+
+  @Option(help: "What weights are kept in and multiplied as.")
+  var precision = WeightFormat.float32
+
+  func validate() throws {
+    guard (1...64).contains(batch) else { throw ValidationError("--batch \(batch): expected 1 to 64") }
+    if let size, !(1...8192).contains(size) { throw ValidationError("--size \(size): expected 1 to 8192") }
+    try precision.checkSupported()
+  }
+
+  func modelFolder() throws -> ModelFolder {
+    try ModelFolder(url: URL(filePath: folder, directoryHint: .isDirectory))
+  }
+}
+
+/// A network and what it runs on.
+struct NetworkJob {
+  /// Everything that a forward pass does, the prompt's part of the UNet too.
+  let forward: () -> DenseTensor<Float>
+  let parameters: Int
+  let batch: Int
+  let description: String
+
+  /// Loads the network.
+  ///
+  /// - Parameter input: a file with the inputs in diffusers' order and under its names; nil for seeded noise.
+  init(_ options: NetworkOptions, input url: URL? = nil) throws {
+    let folder = try options.modelFolder()
+    let input = try url.map { try SafetensorsFile(url: $0) }
+    let weights = try folder.weights(component: options.component.folderName)
+    parameters = try weights.names.reduce(0) { $0 + (try weights.entry($1).shape.count) }
+    switch options.component {
+    case .unet:
+      let model = try UNet2DConditionModel(folder)
+      let (channels, width) = (model.configuration.inChannels, model.configuration.contextWidth)
+      let sample = try Self.latents(options, folder, channels: channels, input: input)
+      let batch = sample.shape[0]
+      let timesteps = try input?.doubles("timestep", shape: [batch]) ?? Array(repeating: 500, count: batch)
+      let embeddings = try input.map { try $0.prompts(batch: batch, width: width) } ?? Self.noise([batch, 77, width])
+      forward = {
+        let prompts = (0..<batch).map { model.prepare(embeddings[outer: $0]) }
+        return model(sample, timesteps: timesteps, prompts: prompts)
+      }
+      self.batch = batch
+      description = "UNet on \(sample.shape), prompts of \(embeddings.shape[1]) tokens"
+    case .vae:
+      let model = try AutoencoderKL(folder)
+      let channels = model.configuration.latentChannels
+      let latents = try Self.latents(options, folder, channels: channels, input: input)
+      forward = { model.decode(latents) }
+      batch = latents.shape[0]
+      description = "decoder on \(latents.shape)"
+    case .text:
+      guard url == nil else { throw ValidationError("--input: the text encoder takes none") }
+      let model = try CLIPTextModel(folder)
+      let ids = Array(
+        repeating: (0..<model.maximumLength).map { 7919 * $0 % model.vocabularySize }, count: options.batch)
+      forward = { model(ids) }
+      batch = options.batch
+      description = "text encoder on \(batch) x \(model.maximumLength) tokens"
+    }
+  }
+
+  private static func latents(
+    _ options: NetworkOptions, _ folder: ModelFolder, channels: Int, input: SafetensorsFile?
+  ) throws -> DenseTensor<Float> {
+    if let input { return try input.latents(channels: channels) }
+    let scale = try AutoencoderConfiguration(folder).scale
+    let trained = try UNetConfiguration(folder).sampleSize.map { $0 * scale }
+    let size = options.size ?? trained ?? 512
+    guard size % scale == 0 else { throw ValidationError("--size \(size): expected a multiple of \(scale)") }
+    return noise([options.batch, size / scale, size / scale, channels])
+  }
+
+  private static func noise(_ shape: Shape) -> DenseTensor<Float> {
+    DenseTensor(noise: NoiseField(seed: Workbench.seed), shape: shape)
+  }
+}
+
+extension SafetensorsFile {
+  /// `sample`, `[images, channels, height, width]`, with the channels last.
+  fileprivate func latents(channels: Int) throws(CheckpointError) -> DenseTensor<Float> {
+    let shape = try entry("sample").shape
+    guard shape.rank == 4, shape.count > 0, shape[1] == channels else {
+      throw CheckpointError(
+        .misshapenTensor, file: url, key: "sample", found: "shape \(shape)",
+        expected: "[images, \(channels), height, width]")
+    }
+    return DenseTensor(try floats("sample"), shape: shape).channelsLast()
+  }
+
+  /// `encoder_hidden_states`, `[images, tokens, width]`.
+  fileprivate func prompts(batch: Int, width: Int) throws(CheckpointError) -> DenseTensor<Float> {
+    let name = "encoder_hidden_states"
+    let shape = try entry(name).shape
+    guard shape.rank == 3, shape.count > 0, shape[0] == batch, shape[2] == width else {
+      throw CheckpointError(
+        .misshapenTensor, file: url, key: name, found: "shape \(shape)", expected: "[\(batch), tokens, \(width)]")
+    }
+    return DenseTensor(try floats(name), shape: shape)
+  }
+}
