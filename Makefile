@@ -12,12 +12,12 @@ TEST_BUILD := .build-tests
 SWIFT_SOURCES := Package.swift Sources Tests Benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help packages bench test peers steps format lint clean
+.PHONY: help packages bench test compare steps format lint clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo
-	@echo "  ARGS=...        what to hand to bench, test or peers: make test ARGS='--filter Image'"
+	@echo "  ARGS=...        what to hand to bench, test or compare: make test ARGS='--filter Image'"
 	@echo "  CONFIGURATION=  release (the default) or debug, for test"
 
 packages: ## check Swift and the C libraries, and install the libraries that are missing
@@ -30,7 +30,7 @@ test: packages ## build and run all tests, and a package that depends on this on
 	$(SWIFT) test --configuration $(CONFIGURATION) --scratch-path $(TEST_BUILD) --disable-xctest $(ARGS)
 	Tools/check-consumer.sh
 
-peers: ## run the same jobs in the Python libraries, for comparison
+compare: packages ## measure Fewstep, PyTorch and OpenVINO on the same jobs, as one table
 	$(PYTHON) Benchmarks/peers/compare.py $(ARGS)
 
 steps: packages ## compare the cost of a sampler's step with the Python libraries

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from compare import HERE, built_bench, output, private_python
+from environment import HERE, built_bench, output, private_python
 
 TARGET = 20
 ROUNDS = 3
