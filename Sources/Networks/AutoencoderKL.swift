@@ -234,9 +234,11 @@ private struct PixelAttention: Sendable {
   private let norm: NormParameters
   private let projection: PackedWeights
   private let out: PackedWeights
+  private let precision: AttentionPrecision
 
   init(_ loader: LayerLoader, channels: Int, style: ResidualBlock.Style) throws(CheckpointError) {
     groups = style.groups
+    precision = loader.attention
     norm = try loader.norm("group_norm", channels, epsilon: style.epsilon)
     // The first releases of diffusers, and Stable Diffusion 1's files, have other names.
     let isOld = loader.has("query.weight")
@@ -252,8 +254,8 @@ private struct PixelAttention: Sendable {
     let own = (0..<batch).map {
       KeyValues(projected, firstRow: $0 * length, length: length, keyColumn: channels, valueColumn: 2 * channels)
     }
-    return DenseTensor.attention(queries: projected, keyValues: own, width: channels, heads: 1)
-      .linear(out, residual: pixels)
-      .reshaped(input.shape)
+    return DenseTensor.attention(
+      queries: projected, keyValues: own, width: channels, heads: 1, precision: precision
+    ).linear(out, residual: pixels).reshaped(input.shape)
   }
 }

@@ -27,6 +27,8 @@ struct LayerLoader {
     self.tally = tally
   }
 
+  var attention: AttentionPrecision { precision.attention }
+
   /// The memory of all layers made so far.
   var byteCount: Int { tally.bytes }
 

@@ -22,6 +22,8 @@ public enum Precision: String, CaseIterable, Sendable {
     }
   }
 
+  var attention: AttentionPrecision { self == .bfloat16 || self == .int8 ? .bfloat16 : .float32 }
+
   /// Of layers that are no burden and whose errors go into everything: products of floats in any case.
   var fewWeights: WeightFormat { self == .float32 ? .float32 : .float16 }
 

@@ -62,10 +62,12 @@ struct TransformerBlock: Sendable {
   private let norm3: NormParameters
   private let feedIn: PackedWeights
   private let feedOut: PackedWeights
+  private let attention: AttentionPrecision
 
   init(_ loader: LayerLoader, channels: Int, heads: Int, contextWidth: Int) throws(CheckpointError) {
     self.channels = channels
     self.heads = heads
+    attention = loader.attention
     norm1 = try loader.norm("norm1", channels, epsilon: 1e-5)
     selfProjection = try loader["attn1"].linear(["to_q", "to_k", "to_v"], from: channels, to: channels, bias: false)
     selfOut = try loader["attn1"].linear("to_out.0", from: channels, to: channels)
@@ -100,14 +102,15 @@ struct TransformerBlock: Sendable {
     let own = (0..<batch).map {
       KeyValues(projected, firstRow: $0 * length, length: length, keyColumn: channels, valueColumn: 2 * channels)
     }
-    var attended = DenseTensor.attention(queries: projected, keyValues: own, width: channels, heads: heads)
+    var attended = DenseTensor.attention(queries: projected, keyValues: own, width: channels, heads: heads, precision: attention)
     for (image, kind) in perturbations.enumerated() where kind == .identityAttention {
       attended.replaceImage(image, with: projected, column: 2 * channels)
     }
     var hidden = attended.linear(selfOut, residual: input)
     let queries = hidden.layerNormalized(norm2).linear(query)
-    hidden = DenseTensor.attention(queries: queries, keyValues: context, width: channels, heads: heads)
-      .linear(crossOut, residual: hidden)
+    hidden = DenseTensor.attention(
+      queries: queries, keyValues: context, width: channels, heads: heads, precision: attention
+    ).linear(crossOut, residual: hidden)
     return hidden.layerNormalized(norm3).linear(feedIn).gatedGELU().linear(feedOut, residual: hidden)
   }
 }

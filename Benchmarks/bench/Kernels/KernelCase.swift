@@ -46,7 +46,7 @@ struct KernelCase {
       (4096, 320, 320), (4096, 2560, 320), (4096, 320, 1280), (1024, 640, 640), (1024, 640, 2560), (256, 1280, 1280),
       (77, 768, 768), (4096, 4096, 40), (4096, 40, 4096),
     ].flatMap { rows, outputs, inputs in
-      WeightFormat.supported.map { format in
+      WeightFormat.allCases.map { format in
         KernelCase(
           section: .products, label: "\(rows) x \(outputs) x \(inputs)", format: format,
           work: .operations(2 * Double(rows * outputs * inputs)),
@@ -71,7 +71,7 @@ struct KernelCase {
       // The bundled model.
       (2, 16, 48, 48), (2, 8, 64, 64), (2, 4, 128, 128), (16, 16, 48, 48), (16, 4, 128, 128),
     ].flatMap { images, side, channels, outputs in
-      WeightFormat.supported.map { format in
+      WeightFormat.allCases.map { format in
         let pixels = images * side * side
         return KernelCase(
           section: .convolutions, label: "\(images)x\(side)x\(side), \(channels) to \(outputs)", format: format,
@@ -88,15 +88,20 @@ struct KernelCase {
 
   private static func attention() -> [KernelCase] {
     [(4096, 40), (1024, 80), (256, 160)].flatMap { length, dimension in
-      [length, 77].map { keys in
-        let width = 8 * dimension
-        return KernelCase(
-          section: .attention, label: "\(length) x \(keys), \(dimension)", format: .float32,
-          work: .operations(4 * Double(length * keys * width))
-        ) {
-          let queries = noise([1, length, width])
-          let own = KeyValues(noise([keys, 2 * width]), firstRow: 0, length: keys, keyColumn: 0, valueColumn: width)
-          return { _ = DenseTensor.attention(queries: queries, keyValues: [own], width: width, heads: 8) }
+      [length, 77].flatMap { keys in
+        [(WeightFormat.float32, AttentionPrecision.float32), (.bfloat16, .bfloat16)].map { format, precision in
+          let width = 8 * dimension
+          return KernelCase(
+            section: .attention, label: "\(length) x \(keys), \(dimension)", format: format,
+            work: .operations(4 * Double(length * keys * width))
+          ) {
+            let queries = noise([1, length, width])
+            let own = KeyValues(noise([keys, 2 * width]), firstRow: 0, length: keys, keyColumn: 0, valueColumn: width)
+            return {
+              _ = DenseTensor.attention(
+                queries: queries, keyValues: [own], width: width, heads: 8, precision: precision)
+            }
+          }
         }
       }
     }
@@ -125,7 +130,7 @@ struct KernelCase {
   private static func packed(outputs: Int, channels: Int, kernel: Int, format: WeightFormat) -> PackedWeights {
     PackedWeights(
       noise([outputs * channels * kernel * kernel]).elements, outputs: outputs, channels: channels,
-      kernel: (kernel, kernel), bias: nil)
+      kernel: (kernel, kernel), bias: nil, format: format)
   }
 
   static func noise(_ shape: Shape) -> DenseTensor<Float> {

@@ -30,7 +30,7 @@ struct Forward: AsyncParsableCommand {
   struct Figures: Encodable {
     let machine: Machine
     let component: NetworkComponent
-    let precision: WeightFormat
+    let precision: Precision
     let batch: Int
     let milliseconds: [Double]
     let parameters: Int

@@ -21,7 +21,7 @@ struct Model: AsyncParsableCommand {
   struct Figures: Encodable {
     let machine: Machine
     let component: NetworkComponent
-    let precision: WeightFormat
+    let precision: Precision
     let batch: Int
     let peak: Double
     let milliseconds: Double
@@ -38,7 +38,7 @@ struct Model: AsyncParsableCommand {
   private func measure() throws {
     let machine = Machine.current
     print("fewstep \(fewstepVersion) on \(machine)")
-    let peak = network.precision.peak(of: .measure(on: .all))
+    let peak = network.precision.format.peak(of: .measure(on: .all))
     let job = try NetworkJob(network)
     print("\(job.description), \(job.parameters) parameters, \(network.precision.rawValue)")
     print("The machine's peak is \(decimal(peak, 0)) GFLOP/s.\n")

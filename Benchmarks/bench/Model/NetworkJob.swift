@@ -24,12 +24,11 @@ struct NetworkOptions: ParsableArguments {
   var size: Int?
 
   @Option(help: "What weights are kept in and multiplied as.")
-  var precision = WeightFormat.float32
+  var precision = Precision.float32
 
   func validate() throws {
     guard (1...64).contains(batch) else { throw ValidationError("--batch \(batch): expected 1 to 64") }
     if let size, !(1...8192).contains(size) { throw ValidationError("--size \(size): expected 1 to 8192") }
-    try precision.checkSupported()
   }
 
   func modelFolder() throws -> ModelFolder {
@@ -53,30 +52,33 @@ struct NetworkJob {
     let input = try url.map { try SafetensorsFile(url: $0) }
     let weights = try folder.weights(component: options.component.folderName)
     parameters = try weights.names.reduce(0) { $0 + (try weights.entry($1).shape.count) }
+    let memory = ActivationMemory<Int>()
     switch options.component {
     case .unet:
-      let model = try UNet2DConditionModel(folder)
+      let model = try UNet2DConditionModel(folder, precision: options.precision)
       let (channels, width) = (model.configuration.inChannels, model.configuration.contextWidth)
       let sample = try Self.latents(options, folder, channels: channels, input: input)
       let batch = sample.shape[0]
       let timesteps = try input?.doubles("timestep", shape: [batch]) ?? Array(repeating: 500, count: batch)
       let embeddings = try input.map { try $0.prompts(batch: batch, width: width) } ?? Self.noise([batch, 77, width])
       forward = {
-        let prompts = (0..<batch).map { model.prepare(embeddings[outer: $0]) }
-        return model(sample, timesteps: timesteps, prompts: prompts)
+        memory.run(batch) {
+          let prompts = (0..<batch).map { model.prepare(embeddings[outer: $0]) }
+          return model(sample, timesteps: timesteps, prompts: prompts)
+        }
       }
       self.batch = batch
       description = "UNet on \(sample.shape), prompts of \(embeddings.shape[1]) tokens"
     case .vae:
-      let model = try AutoencoderKL(folder)
+      let model = try AutoencoderKL(folder, precision: options.precision)
       let channels = model.configuration.latentChannels
       let latents = try Self.latents(options, folder, channels: channels, input: input)
-      forward = { model.decode(latents) }
+      forward = { memory.run(0) { model.decode(latents) } }
       batch = latents.shape[0]
       description = "decoder on \(latents.shape)"
     case .text:
       guard url == nil else { throw ValidationError("--input: the text encoder takes none") }
-      let model = try CLIPTextModel(folder)
+      let model = try CLIPTextModel(folder, precision: options.precision)
       let ids = Array(
         repeating: (0..<model.maximumLength).map { 7919 * $0 % model.vocabularySize }, count: options.batch)
       forward = { model(ids) }
