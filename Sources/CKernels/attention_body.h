@@ -119,7 +119,7 @@ INLINE void ISA(value_tile)(
     FULLY_UNROLLED for (int v = 0; v < vectors; v++) ISA(store)(output + r * width + v * LANES, acc[r][v]);
 }
 
-// The largest scores of a tile of queries before and after a block, and which keys each query sees: those below `visible`.
+// The largest scores of a tile of queries before and after a block, and what each query sees: the keys below `visible`.
 typedef struct {
   vf before[SCORE_VECTORS], top[SCORE_VECTORS];
   vi visible[SCORE_VECTORS];
@@ -228,7 +228,7 @@ static void ISA(copy_block)(ISA(attention_state) *s, int64_t first, int64_t keys
   memset(s->key_block + keys * s->key_stride, 0, (size_t)(padding * s->key_stride) * sizeof(float));
 }
 
-// Queries begin ..< end, at most FS_ATTENTION_QUERIES.
+// Queries begin ..< end, at most fs_attention_queries.
 static void ISA(attend_block)(
   const fs_attention *op, int64_t begin, int64_t end, float *scratch, const ISA(attention_methods) *methods) {
   enum { TILE = SCORE_VECTORS * LANES };
@@ -279,9 +279,9 @@ static void ISA(attend_block)(
 
 INLINE void ISA(attend_blocks)(
   const fs_attention *op, int64_t begin, int64_t end, float *scratch, const ISA(attention_methods) *methods) {
-  for (int64_t query = begin; query < end; query += FS_ATTENTION_QUERIES)
-    ISA(attend_block)(
-      op, query, end - query < FS_ATTENTION_QUERIES ? end : query + FS_ATTENTION_QUERIES, scratch, methods);
+  const int64_t block = fs_attention_queries(op->dimension);
+  for (int64_t query = begin; query < end; query += block)
+    ISA(attend_block)(op, query, end - query < block ? end : query + block, scratch, methods);
 }
 
 static void ISA(attend)(const fs_attention *op, int64_t begin, int64_t end, float *scratch) {

@@ -90,9 +90,12 @@ void fs_winograd(
   kernels()->winograd(op, begin, end, panel_begin, panel_end, patches, scratch);
 }
 
+// Copied keys lie far apart, each in its own page: the narrower they are, the less work there is to hide that.
+int64_t fs_attention_queries(int64_t dimension) { return dimension <= 64 ? 512 : 256; }
+
 int64_t fs_attention_scratch_count(int64_t dimension) {
   enum { WIDEST_TILE = 64 };
-  int64_t padded = fs_attention_padded(dimension), queries = FS_ATTENTION_QUERIES;
+  int64_t padded = fs_attention_padded(dimension), queries = fs_attention_queries(dimension);
   return 2 * queries * (padded + 1) +
          fs_attention_key_block(dimension) * (WIDEST_TILE + padded + fs_attention_key_stride(dimension));
 }

@@ -72,7 +72,7 @@ extension DenseTensor where Scalar == Float {
     }
     let dimension = width / heads
     let result = DenseTensor(uninitialized: [batch, length, width])
-    let blockLength = Int(FS_ATTENTION_QUERIES)
+    let blockLength = Int(fs_attention_queries(Int64(dimension)))
     let blocks = (length + blockLength - 1) / blockLength
     let scratchCount = Int(fs_attention_scratch_count(Int64(dimension)))
     let (query, output) = (queries.storage.elements.baseAddress!, result.storage.elements.baseAddress!)

@@ -63,6 +63,8 @@ public struct Profile: Sendable {
   private struct Recording {
     let thread: ObjectIdentifier
     var layers: [Layer] = []
+    /// What holds the last layer that had a name: that layer's without its last part.
+    var module = ""
   }
 }
 
@@ -72,14 +74,17 @@ extension Profile {
     private let start = ContinuousClock.now
 
     /// Records the layer; without a name, under that of the module of the layer before.
-    func stop(_ kind: Kind, name: String? = nil, shape: String, operations: Double = 0) {
+    func stop(_ kind: Kind, name: String? = nil, shape: @autoclosure () -> String, operations: Double = 0) {
       let seconds = (ContinuousClock.now - start) / .seconds(1)
       let thread = ObjectIdentifier(Thread.current)
       recording.withLock { recording in
-        guard recording?.thread == thread else { return }
-        let name = name ?? recording?.layers.last.map { Profile.module(of: $0.name) } ?? ""
-        recording?.layers.append(
-          Layer(name: name, kind: kind, shape: shape, operations: operations, seconds: seconds))
+        guard var current = recording, current.thread == thread else { return }
+        recording = nil  // no copy of the layers
+        if let name { current.module = name.lastIndex(of: ".").map { String(name[..<$0]) } ?? name }
+        current.layers.append(
+          Layer(
+            name: name ?? current.module, kind: kind, shape: shape(), operations: operations, seconds: seconds))
+        recording = current
       }
     }
 
@@ -102,9 +107,4 @@ extension Profile {
 
   /// The start of a layer, where a profile is being recorded.
   static func timer() -> Timer? { isRecording.load(ordering: .relaxed) ? Timer() : nil }
-
-  /// The name of the module that holds a layer: the layer's without its last part.
-  private static func module(of name: String) -> String {
-    name.lastIndex(of: ".").map { String(name[..<$0]) } ?? name
-  }
 }

@@ -93,7 +93,7 @@ extension KernelTests {
   }
 
   /// Around the vectors, tiles and blocks of all instruction sets.
-  static let attentionLengths = [1, 15, 16, 17, 77, 129, 300]
+  static let attentionLengths = [1, 15, 16, 17, 77, 129, 520]
 
   @Test(arguments: instructionSets, [1, 8, 40, 41, 64, 160, 512]) func attention(_ set: String, _ dimension: Int) {
     attention(set, dimension, isRounded: false)

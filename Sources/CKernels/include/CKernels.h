@@ -123,9 +123,6 @@ void fs_winograd(
 
 // --- Attention (attention_body.h)
 
-// Queries that share a copied block of keys: what a caller best gives a thread at once.
-enum { FS_ATTENTION_QUERIES = 256 };
-
 // One head of one image: output[q] = sum over keys of softmax(scale x query[q] . key) x value. A query whose scores
 // hold NaN or +infinity gets NaN in all columns.
 typedef struct {
@@ -144,6 +141,9 @@ typedef struct {
 
 // The number of floats of scratch, which should lie at a multiple of 64 bytes.
 int64_t fs_attention_scratch_count(int64_t dimension);
+
+// Queries that share a copied block of keys: what a caller best gives a thread at once.
+int64_t fs_attention_queries(int64_t dimension);
 
 // Computes queries begin ..< end.
 void fs_attend(const fs_attention *op, int64_t begin, int64_t end, float *scratch);
