@@ -16,6 +16,8 @@ public final class ActivationArena: Sendable {
     var next = 0
     /// Slots that tensors lie in.
     var occupied: Set<Int> = []
+    /// Tensors of the run that found no place, although the plan has one for all but results.
+    var strays = 0
   }
 
   @TaskLocal private static var current: ActivationArena?
@@ -32,7 +34,7 @@ public final class ActivationArena: Sendable {
 
   /// Runs `body`, whose tensors come from this arena.
   public func run<Result>(_ body: () throws -> Result) rethrows -> Result {
-    occupation.withLock { $0.next = 0 }
+    occupation.withLock { ($0.next, $0.strays) = (0, 0) }
     return try Self.$current.withValue(self, operation: body)
   }
 
@@ -41,6 +43,14 @@ public final class ActivationArena: Sendable {
     let rehearsal = Rehearsal()
     let result = try $rehearsal.withValue(rehearsal, operation: body)
     return withExtendedLifetime(result) { rehearsal.plan() }
+  }
+
+  /// How many tensors of the newest run got memory of their own because it differed from the plan.
+  public var strayCount: Int { occupation.withLock { $0.strays } }
+
+  /// Runs `body`, whose tensors are to outlive any arena.
+  static func outside<Result>(_ body: () throws -> Result) rethrows -> Result {
+    try $current.withValue(nil) { try $rehearsal.withValue(nil, operation: body) }
   }
 
   /// Whether nothing is to be computed.
@@ -75,7 +85,10 @@ public final class ActivationArena: Sendable {
       occupation.next += 1
       guard slot < plan.slots.count, plan.slots[slot].bytes == bytes, plan.slots[slot].offset != nil,
         !occupation.occupied.contains(where: { overlap($0, slot) })
-      else { return nil }
+      else {
+        occupation.strays += slot < plan.slots.count && plan.slots[slot].offset == nil ? 0 : 1
+        return nil
+      }
       occupation.occupied.insert(slot)
       return slot
     }

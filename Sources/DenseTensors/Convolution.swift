@@ -194,11 +194,11 @@ extension DenseTensor where Scalar == Float {
 }
 
 extension DenseStorage where Scalar == Float {
-  private static let manyZeros: DenseStorage = {
+  private static let manyZeros: DenseStorage = ActivationArena.outside {
     let storage = DenseStorage(count: 8192)
     storage.elements.initialize(repeating: 0)
     return storage
-  }()
+  }
 
   /// Zeros to read outside a picture.
   fileprivate static func zeros(atLeast count: Int) -> DenseStorage {
