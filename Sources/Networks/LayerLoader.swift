@@ -33,7 +33,8 @@ struct LayerLoader {
   var byteCount: Int { tally.bytes }
 
   private func packed(
-    _ name: String, _ weights: [Float], outputs: Int, channels: Int, kernel: (height: Int, width: Int) = (1, 1), bias: [Float]?
+    _ name: String, _ weights: [Float], outputs: Int, channels: Int, kernel: (height: Int, width: Int) = (1, 1),
+    bias: [Float]?
   ) -> PackedWeights {
     var packed = PackedWeights(
       weights, outputs: outputs, channels: channels, kernel: kernel, bias: bias, format: format)

@@ -102,7 +102,8 @@ struct TransformerBlock: Sendable {
     let own = (0..<batch).map {
       KeyValues(projected, firstRow: $0 * length, length: length, keyColumn: channels, valueColumn: 2 * channels)
     }
-    var attended = DenseTensor.attention(queries: projected, keyValues: own, width: channels, heads: heads, precision: attention)
+    var attended = DenseTensor.attention(
+      queries: projected, keyValues: own, width: channels, heads: heads, precision: attention)
     for (image, kind) in perturbations.enumerated() where kind == .identityAttention {
       attended.replaceImage(image, with: projected, column: 2 * channels)
     }

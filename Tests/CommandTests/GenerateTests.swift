@@ -44,6 +44,42 @@ struct GenerateTests {
     }
   }
 
+  /// From the prompt to the latents' bits, in every precision.
+  @Test(arguments: Precision.allCases) func threadsDoNotChangeImages(_ precision: Precision) throws {
+    try withTemporaryFolder { folder in
+      let latents = try [1, 2, 3, 7].map { threads in
+        let file = "\(threads).safetensors"
+        let result = try CommandResult(
+          "fewstep",
+          [
+            "generate", Self.prompt, "--steps", "3", "--count", "2", "--precision", precision.rawValue,
+            "--save-latents", file,
+          ], in: folder, environment: ["FEWSTEP_THREADS": "\(threads)"])
+        #expect(result.status == 0, "\(result.errors)")
+        return try Data(contentsOf: folder.appending(path: file))
+      }
+      for other in latents { #expect(other == latents[0]) }
+    }
+  }
+
+  @Test func tooLittleMemoryIsRefused() throws {
+    try withTemporaryFolder { folder in
+      let arguments = ["generate", Self.prompt, "--steps", "1", "--json"]
+      let refused = try CommandResult("fewstep", arguments + ["--max-memory", "5M"], in: folder)
+      #expect(refused.status != 0 && refused.errors.contains("and the limit is 5 MB"))
+      #expect(try contents(of: folder).isEmpty)
+      let result = try CommandResult("fewstep", arguments + ["--max-memory", "1G"], in: folder)
+      let report = try #require(
+        try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
+      let memory = try #require(report["memory"] as? Int)
+      // The bundled model has 5.5 million weights of 4 bytes.
+      #expect(memory > 20_000_000 && memory < 60_000_000)
+      let less = try CommandResult(
+        "fewstep", arguments + ["--precision", "bfloat16", "--max-memory", "20M"], in: folder)
+      #expect(less.status == 0, "\(less.errors)")
+    }
+  }
+
   @Test func latentsAreWrittenAndReadInDiffusersOrder() throws {
     try withTemporaryFolder { folder in
       let latents = folder.appending(path: "latents.safetensors")

@@ -8,13 +8,17 @@ struct CommandResult {
   let errors: String
 
   /// Runs the program that was built next to the tests, in `folder`.
-  init(_ program: String, _ arguments: [String], in folder: URL? = nil) throws {
+  init(
+    _ program: String, _ arguments: [String], in folder: URL? = nil, environment: [String: String] = [:]
+  ) throws {
     let process = Process()
     process.executableURL = Self.products.appending(path: program)
     process.arguments = arguments
     process.currentDirectoryURL = folder
     // argument-parser wraps its help to the terminal's width.
-    process.environment = ProcessInfo.processInfo.environment.merging(["COLUMNS": "100"]) { $1 }
+    process.environment = ProcessInfo.processInfo.environment.merging(["COLUMNS": "100"]) { $1 }.merging(environment) {
+      $1
+    }
     let (output, errors) = (Pipe(), Pipe())
     process.standardOutput = output
     process.standardError = errors

@@ -64,7 +64,8 @@ extension KernelTests {
       problem.scale = 1
       var data = problem.makeData()
       let pixels: [[Float]] = [
-        [0, 0, 0, 0, 0], [7, 7, 7, 7, 7], [-1e4, -2e4, -3e4, -1, -2], [1e30, 1e29, 0, -1e30, 2], [0x1p-140, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0], [7, 7, 7, 7, 7], [-1e4, -2e4, -3e4, -1, -2], [1e30, 1e29, 0, -1e30, 2],
+        [0x1p-140, 0, 0, 0, 0],
         [1, 2, .nan, 4, 5], [1, 2, 3, 4, .infinity], [-.infinity, 0, 0, 0, 0], [255, 254, 0, 1, 128],
       ]
       data.input = pixels.flatMap { $0 }

@@ -29,14 +29,37 @@ struct PipelineTests {
     #expect(truncations == 1 && steps == [1, 2, 3] && images == [0, 1])
   }
 
-  @Test func batchesDoNotChangeImages() async throws {
-    var pipeline = try Self.pipeline()
-    let request = GenerationRequest(Self.prompt, solver: "ddpm", steps: 3, seed: 4, count: 3)
+  /// Alone and in batches of 2, 3 and 8, the branches of guidance doubling them.
+  @Test(arguments: Precision.allCases) func batchesDoNotChangeImages(_ precision: Precision) async throws {
+    var pipeline = try TextToImagePipeline(Glyphs.epsilon(), precision: precision)
+    let request = GenerationRequest(Self.prompt, solver: "ddpm", steps: 3, seed: 4, count: 8)
     let together = try await pipeline.generate(request)
-    pipeline.batchSize = 2
-    let apart = try await pipeline.generate(request)
-    #expect(together.map(\.latents) == apart.map(\.latents))
-    #expect(together.map(\.image) == apart.map(\.image))
+    for batchSize in [1, 2, 3] {
+      pipeline.batchSize = batchSize
+      let apart = try await pipeline.generate(request)
+      #expect(together.map(\.latents) == apart.map(\.latents))
+      #expect(together.map(\.image) == apart.map(\.image))
+    }
+  }
+
+  /// What a pipeline's tensors take is known beforehand, less for fewer bits and smaller batches.
+  @Test func memoryIsKnownBeforehand() async throws {
+    var request = GenerationRequest(Self.prompt, steps: 1, count: 8)
+    var pipelines = try Precision.allCases.map { try TextToImagePipeline(Glyphs.epsilon(), precision: $0) }
+    let estimates = try pipelines.map { try $0.memory(for: request) }
+    #expect(estimates[1].weights < estimates[0].weights * 11 / 20)
+    #expect(estimates[2].weights < estimates[0].weights * 11 / 20)
+    #expect(estimates[3].weights < estimates[0].weights * 8 / 20)
+    pipelines[0].batchSize = 1
+    let single = try pipelines[0].memory(for: request)
+    #expect(single.weights == estimates[0].weights && single.denoising < estimates[0].denoising / 2)
+    request.memoryLimit = single.peak
+    _ = try await pipelines[0].generate(request)
+    request.memoryLimit = single.peak - 1
+    let limited = request
+    await #expect(throws: PipelineError.insufficientMemory(needed: single.peak, limit: single.peak - 1)) {
+      try await pipelines[0].generate(limited)
+    }
   }
 
   /// The steps are as many whatever the strength; the less noise, the more of the image is left.
