@@ -46,4 +46,13 @@ final class MappedFile: @unchecked Sendable {
   func withBytes<Result>(in range: Range<Int>, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
     withExtendedLifetime(self) { body(UnsafeRawBufferPointer(rebasing: mapping[range])) }
   }
+
+  /// Tells the system that the bytes in `range` will hardly be read again. They can be, from the file; until then they
+  /// take no memory of this process.
+  func discard(_ range: Range<Int>) {
+    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+    let (first, last) = ((range.lowerBound + page - 1) / page * page, range.upperBound / page * page)
+    guard first < last, let base = mapping.baseAddress else { return }
+    _ = madvise(UnsafeMutableRawPointer(mutating: base + first), last - first, MADV_DONTNEED)
+  }
 }

@@ -76,7 +76,18 @@ public struct SafetensorsFile: Sendable {
   public func withUnsafeBytes<Result>(
     of name: String, _ body: (UnsafeRawBufferPointer) -> Result
   ) throws(CheckpointError) -> Result {
+    file.withBytes(in: try range(of: name), body)
+  }
+
+  /// Frees the memory that reading the tensor called `name` has taken; it can be read again.
+  ///
+  /// - Throws: ``CheckpointError/Kind/missingTensor``.
+  public func discard(_ name: String) throws(CheckpointError) {
+    file.discard(try range(of: name))
+  }
+
+  private func range(of name: String) throws(CheckpointError) -> Range<Int> {
     let range = try entry(name).range
-    return file.withBytes(in: (bufferStart + range.lowerBound)..<(bufferStart + range.upperBound), body)
+    return (bufferStart + range.lowerBound)..<(bufferStart + range.upperBound)
   }
 }

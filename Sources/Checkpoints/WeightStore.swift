@@ -59,7 +59,10 @@ public final class WeightStore: Sendable {
   ///
   /// - Throws: ``CheckpointError`` where the tensor is missing, misshapen or not of a floating-point type.
   public func floats(_ name: String, shape: Shape? = nil) throws(CheckpointError) -> [Float] {
-    let floats = try file(of: name).floats(name, shape: shape)
+    let file = try file(of: name)
+    let floats = try file.floats(name, shape: shape)
+    // Whoever asks for floats keeps them: the file's own would be in memory a second time.
+    try file.discard(name)
     markRead(name)
     return floats
   }

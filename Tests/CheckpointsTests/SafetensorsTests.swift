@@ -99,6 +99,25 @@ import Testing
   }
 
   /// A copy outlives the value it was made from, and the file's name.
+  /// Freed memory comes back from the file, that of the tensors around it untouched.
+  @Test func discardedTensorsCanBeReadAgain() throws {
+    let counts = [3000, 5000, 1]
+    let names = ["a", "b", "c"]
+    var header: [String] = []
+    var offset = 0
+    for (name, count) in zip(names, counts) {
+      header.append(#""\#(name)":{"dtype":"F32","shape":[\#(count)],"data_offsets":[\#(offset),\#(offset + 4 * count)]}"#)
+      offset += 4 * count
+    }
+    let bytes = (0..<offset / 4).flatMap { value in withUnsafeBytes(of: Float(value)) { Array($0) } }
+    let file = try file("{" + header.joined(separator: ",") + "}", bytes)
+    let before = try names.map { try file.floats($0) }
+    for name in names { try file.discard(name) }
+    #expect(try names.map { try file.floats($0) } == before)
+    #expect(before.flatMap { $0 } == (0..<offset / 4).map { Float($0) })
+    #expect(throws: CheckpointError.self) { try file.discard("d") }
+  }
+
   @Test func theMappingStays() throws {
     let copy = try {
       let file = try file(#"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}"#, [7, 9])
