@@ -12,16 +12,7 @@
 #define SCORE_TILE 2
 #define SCORE_VECTORS 4
 
-#include "vector_body.h"
-#include "rows_body.h"
-#include "gemm_body.h"
-#include "winograd_body.h"
-#include "elementwise_body.h"
-#include "halves_body.h"
-#include "quantize_body.h"
-#include "state_body.h"
-#include "norm_body.h"
-#include "attention_body.h"
+#include "bodies.h"
 
 #define INT8(name) avx2_int8_##name
 // Even and odd channels, widened to 16 bits: sums of two products do not overflow.

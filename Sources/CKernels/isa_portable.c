@@ -7,16 +7,7 @@
 #define SCORE_TILE 4
 #define SCORE_VECTORS 2
 
-#include "vector_body.h"
-#include "rows_body.h"
-#include "gemm_body.h"
-#include "winograd_body.h"
-#include "elementwise_body.h"
-#include "halves_body.h"
-#include "quantize_body.h"
-#include "state_body.h"
-#include "norm_body.h"
-#include "attention_body.h"
+#include "bodies.h"
 
 #define INT8(name) portable_int8_##name
 // The weights of a four, times the channels of one.

@@ -1,0 +1,11 @@
+// All kernels that are written in vectors of any length, for one instruction set: the includer says which.
+#include "vector_body.h"
+#include "rows_body.h"
+#include "gemm_body.h"
+#include "winograd_body.h"
+#include "elementwise_body.h"
+#include "halves_body.h"
+#include "quantize_body.h"
+#include "state_body.h"
+#include "norm_body.h"
+#include "attention_body.h"
