@@ -12,6 +12,7 @@ let package = Package(
     .library(name: "Fewstep", targets: ["Fewstep"]),
     .library(name: "Tensors", targets: ["Tensors"]),
     .library(name: "Sampling", targets: ["Sampling"]),
+    .library(name: "Quantization", targets: ["Quantization"]),
     .library(name: "DenseTensors", targets: ["DenseTensors"]),
     .library(name: "Checkpoints", targets: ["Checkpoints"]),
     .library(name: "Networks", targets: ["Networks"]),
@@ -27,6 +28,7 @@ let package = Package(
   targets: [
     .target(name: "Tensors", dependencies: [numerics]),
     .target(name: "Sampling", dependencies: ["Tensors", numerics]),
+    .target(name: "Quantization", dependencies: ["Tensors", numerics]),
 
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
@@ -36,16 +38,17 @@ let package = Package(
     .target(name: "CKernels", cSettings: kernelSettings),
 
     .target(name: "DenseTensors", dependencies: ["Tensors", "CKernels", "COpenBLAS", "CLAPACKE"]),
-    .target(name: "Checkpoints", dependencies: ["Tensors"]),
+    .target(name: "Checkpoints", dependencies: ["Quantization", "Tensors"]),
     .target(name: "Networks", dependencies: ["Checkpoints", "DenseTensors", "Tensors"]),
     .target(
-      name: "Pipelines", dependencies: ["Checkpoints", "CPNG", "DenseTensors", "Networks", "Sampling", "Tensors"]),
+      name: "Pipelines",
+      dependencies: ["Checkpoints", "CPNG", "DenseTensors", "Networks", "Quantization", "Sampling", "Tensors"]),
     .target(
       name: "Glyphs", dependencies: ["Checkpoints"],
       resources: [.copy("Resources/glyphs"), .copy("Resources/glyphs-flow")]),
     .target(
       name: "Fewstep",
-      dependencies: ["Checkpoints", "DenseTensors", "Networks", "Pipelines", "Sampling", "Tensors"]),
+      dependencies: ["Checkpoints", "DenseTensors", "Networks", "Pipelines", "Quantization", "Sampling", "Tensors"]),
 
     .executableTarget(
       name: "FewstepCommand",
@@ -66,8 +69,9 @@ let package = Package(
 
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", numerics]),
     .testTarget(name: "SamplingTests", dependencies: ["Sampling", "Tensors", numerics]),
+    .testTarget(name: "QuantizationTests", dependencies: ["Quantization", "Tensors"]),
     .testTarget(name: "DenseTensorsTests", dependencies: ["DenseTensors", "Tensors", "CKernels"]),
-    .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints"]),
+    .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Quantization"]),
     .testTarget(name: "NetworksTests", dependencies: ["Networks", "DenseTensors", "Checkpoints"]),
     .testTarget(name: "PipelinesTests", dependencies: ["Pipelines", "Glyphs", "GlyphEvaluation", "Fewstep"]),
     .testTarget(name: "CommandTests", dependencies: ["FewstepCommand", "bench", "Fewstep"]),

@@ -2,6 +2,7 @@
 @_exported import DenseTensors
 @_exported import Networks
 @_exported import Pipelines
+@_exported import Quantization
 @_exported import Sampling
 @_exported import Tensors
 
