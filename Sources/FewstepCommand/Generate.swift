@@ -4,17 +4,30 @@ import Foundation
 
 struct Generate: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Generate images from a prompt.",
+    abstract: "Generate images from prompts.",
     discussion: """
       Without --model the bundled model is used, which draws letters and digits:
 
         fewstep generate "a bold red letter A on a white background, serif"
 
+      A preset chooses solver, steps, grid, precision and batch size; options beside it override its choices:
+
+      \(Preset.all.map(\.line).joined(separator: "\n"))
+
       Every PNG file carries the parameters it was made with.
       """)
 
   @Argument(help: "What the images shall show.")
-  var prompt: String
+  var prompts: [String] = []
+
+  @Option(
+    name: .customLong("prompts"), help: ArgumentHelp("Read more prompts from this file, one a line.", valueName: "file")
+  )
+  var promptFile: String?
+
+  @Option(
+    help: ArgumentHelp("What to trade: \(Preset.all.map(\.name).joined(separator: ", ")).", valueName: "name"))
+  var preset: Preset?
 
   @Option(help: ArgumentHelp("What they shall not show.", valueName: "text"))
   var negative = ""
@@ -32,7 +45,9 @@ struct Generate: AsyncParsableCommand {
   )
   var noise = NoiseKind.fewstep
 
-  @Option(parsing: .unconditional, help: "Number of images; image i of a seed is the same in any number. Default: 1.")
+  @Option(
+    parsing: .unconditional,
+    help: "Number of images of each prompt; image i of a seed is the same in any number. Default: 1.")
   var count: Int?
 
   @Option(help: ArgumentHelp("Size in pixels. Default: the model's.", valueName: "WxH"))
@@ -64,9 +79,10 @@ struct Generate: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "What the networks compute with: \(Precision.allCases.map(\.rawValue).joined(separator: ", ")).",
+      "What the networks compute with: \(Precision.allCases.map(\.rawValue).joined(separator: ", ")). "
+        + "Default: the preset's, or float32.",
       valueName: "format"))
-  var precision = Precision.float32
+  var precision: Precision?
 
   @Option(help: ArgumentHelp("Refuse to take more memory than this, such as 800M or 1.5G.", valueName: "size"))
   var maxMemory: ByteCount?
@@ -74,36 +90,13 @@ struct Generate: AsyncParsableCommand {
   @Flag(help: "Print JSON about the run.")
   var json = false
 
-  /// What --json prints.
-  private struct Report: Encodable {
-    let prompt: String
-    let negativePrompt: String
-    let model: String
-    let solver: String
-    /// Absent for adaptive solvers.
-    let steps: Int?
-    /// Of each image, all branches of guidance counted.
-    let evaluations: [Int]
-    let guidanceMethod: String
-    let guidance: Double
-    let seed: UInt64
-    let width: Int
-    let height: Int
-    let files: [String]
-    let latents: String?
-    let discardedText: [String]
-    let precision: String
-    /// Bytes, as planned.
-    let memory: Int
-    let milliseconds: Milliseconds
-
-    struct Milliseconds: Encodable {
-      let loading: Double
-      let generating: Double
-    }
-  }
-
   func validate() throws {
+    guard !prompts.isEmpty || promptFile != nil else {
+      throw ValidationError("there is no prompt: expected one or more, or --prompts with a file of them")
+    }
+    if latents != nil, prompts.count > 1 || promptFile != nil {
+      throw ValidationError("--latents are those of one prompt's images, and there are several prompts")
+    }
     if let solver = sampler.solver, solver.lowercased().hasSuffix("cfg++") != (guidance.method == .cfgPlusPlus) {
       throw ValidationError(
         "--guidance-method cfg++ with a scale of 0 to 1 belongs to the solvers whose names end in cfg++, "
@@ -119,141 +112,122 @@ struct Generate: AsyncParsableCommand {
   func run() async throws {
     let clock = ContinuousClock()
     let start = clock.now
-    let pipeline = try TextToImagePipeline(model.folder(for: sampler.family()), precision: precision)
-    let request = try request(for: pipeline)
-    let sampling = try pipeline.sampler(for: request)
+    let pipeline = try pipeline()
+    let requests = try requests(for: pipeline)
+    let sampling = try pipeline.sampler(for: requests[0])
+    let memory = try pipeline.memory(for: requests).peak
     let loaded = clock.now
 
-    let memory = try pipeline.memory(for: request).peak
-
-    let progress = ProgressReport(steps: sampling.stepCount, images: request.count)
+    let total = requests.reduce(0) { $0 + $1.count }
+    let progress = ProgressReport(steps: sampling.stepCount, images: total)
     var discardedText: [String] = []
-    let images = try await pipeline.generate(request) { event in
+    var files: [String] = []
+    let results = try await pipeline.generate(requests) { event in
       switch event {
       case .truncated(let prompt, let discarded):
         discardedText.append(discarded)
         progress.note("the end of \"\(prompt)\" is beyond the model's length limit: \"\(discarded)\"")
       case .step(let step, let images):
         progress.update(step: step.step, images: images)
-      case .image: break
+      case .image(let image):
+        // Written at once, so that a long run that is stopped leaves what it had.
+        let request = requests[image.request]
+        let url = outputURL(for: image.request * request.count + image.index, of: total)
+        try image.image.write(to: url, text: [("parameters", parameters(for: image, request, sampling))])
+        files.append(url.relativePath)
       }
     }
     progress.finish()
     let finished = clock.now
 
-    var files: [String] = []
-    for image in images {
-      let url = outputURL(for: image.index, of: images.count)
-      try image.image.write(to: url, text: [("parameters", parameters(for: image, request, sampling))])
-      files.append(url.relativePath)
-    }
+    let images = results.flatMap { $0 }
     if let sheet {
-      let parameters = parameters(for: images[0], request, sampling)
+      let parameters = parameters(for: images[0], requests[0], sampling)
       try Image.tiled(images.map(\.image), columns: 8).write(
         to: URL(filePath: sheet), text: [("parameters", parameters)])
       files.append(sheet)
     }
     if let saveLatents {
-      try LatentsFile.write(images.map(\.latents), to: URL(filePath: saveLatents), prompt: prompt)
+      try LatentsFile.write(images.map(\.latents), to: URL(filePath: saveLatents), prompt: requests[0].prompt)
     }
-    let milliseconds = Report.Milliseconds(
-      loading: (loaded - start) / .milliseconds(1), generating: (finished - loaded) / .milliseconds(1))
-    if json {
-      try printJSON(
-        Report(
-          prompt: prompt, negativePrompt: negative, model: model.name, solver: sampling.solver,
-          steps: sampling.stepCount,
-          evaluations: images.map { $0.sampling?.evaluations ?? 0 }, guidanceMethod: guidance.method.rawValue,
-          guidance: guidance.scale, seed: seed, width: images[0].image.width,
-          height: images[0].image.height, files: files, latents: saveLatents, discardedText: discardedText,
-          precision: precision.rawValue, memory: memory, milliseconds: milliseconds))
-    } else {
-      let each = milliseconds.generating / Double(images.count)
-      let evaluations = Set(images.compactMap { $0.sampling?.evaluations }).sorted()
-      let counts =
-        evaluations.count > 1 ? "\(evaluations[0]) to \(evaluations[evaluations.count - 1])" : "\(evaluations[0])"
-      let steps = sampling.stepCount.map { "\($0) steps, " } ?? ""
-      print(
-        "\(sampling.solver), \(steps)\(counts) evaluations, \(String(format: "%.0f", each)) ms per image, "
-          + "\(ByteCount(memory)) of memory")
-      for file in files { print(file) }
-    }
+    let report = GenerationReport(
+      prompt: requests.count == 1 ? requests[0].prompt : nil,
+      prompts: requests.count == 1 ? nil : requests.map(\.prompt), negativePrompt: negative, model: model.name,
+      preset: preset?.name, solver: sampling.solver, steps: sampling.stepCount,
+      evaluations: images.map { $0.sampling?.evaluations ?? 0 }, guidanceMethod: guidance.method.rawValue,
+      guidance: requests[0].guidanceScale, seed: seed, width: images[0].image.width, height: images[0].image.height,
+      files: files, latents: saveLatents, discardedText: discardedText, precision: chosenPrecision.rawValue,
+      memory: memory,
+      milliseconds: .init(
+        loading: (loaded - start) / .milliseconds(1), generating: (finished - loaded) / .milliseconds(1)))
+    if json { try printJSON(report) } else { print(report) }
   }
 
-  private func request(for pipeline: TextToImagePipeline) throws -> GenerationRequest {
+  private var chosenPrecision: Precision { precision ?? preset?.precision ?? .float32 }
+
+  private func pipeline() throws -> TextToImagePipeline {
+    let folder = try model.folder(for: sampler.family())
+    var pipeline = try TextToImagePipeline(folder, precision: chosenPrecision)
+    if let preset { pipeline.batchSize = preset.batchSize }
+    return pipeline
+  }
+
+  /// One for each prompt.
+  private func requests(for pipeline: TextToImagePipeline) throws -> [GenerationRequest] {
     let latents = try latents.map { try LatentsFile.read(URL(filePath: $0)) }
     let scale = pipeline.autoencoder.configuration.scale
     var request = GenerationRequest(
-      prompt, negativePrompt: negative, solver: sampler.solver, steps: sampler.steps, spacing: try sampler.spacing(),
-      guidanceScale: guidance.scale, seed: seed, count: count ?? latents?.shape[0] ?? 1,
-      size: size.map { ($0.width, $0.height) } ?? latents.map { ($0.shape[2] * scale, $0.shape[1] * scale) },
-      latents: latents, image: try image.map { try Image(png: Data(contentsOf: URL(filePath: $0))) },
-      strength: strength, shift: sampler.shift, guidance: try guidance.guidance())
+      "", preset: preset ?? Preset(name: "none"), negativePrompt: negative, solver: sampler.solver,
+      steps: sampler.steps,
+      spacing: try sampler.spacing(), guidanceScale: guidance.scale, seed: seed,
+      count: count ?? latents?.shape[0] ?? 1,
+      size: size.map { ($0.width, $0.height) } ?? latents.map { ($0.shape[2] * scale, $0.shape[1] * scale) })
+    request.guidance = try guidance.guidance(scale: request.guidanceScale)
+    request.latents = latents
+    request.image = try image.map { try Image(png: Data(contentsOf: URL(filePath: $0))) }
+    request.strength = strength
+    request.shift = sampler.shift
     request.noise = noise
     request.memoryLimit = maxMemory?.bytes
     request.tolerance = sampler.tolerance
     request.maximumEvaluations = sampler.maximumEvaluations
-    return request
+    return try allPrompts().map { prompt in
+      var own = request
+      own.prompt = prompt
+      return own
+    }
   }
 
-  private func outputURL(for index: Int, of count: Int) -> URL {
+  /// Those given, then those of the file, of which empty lines are none.
+  private func allPrompts() throws -> [String] {
+    guard let promptFile else { return prompts }
+    let lines = try String(contentsOf: URL(filePath: promptFile), encoding: .utf8).split(whereSeparator: \.isNewline)
+    let all = prompts + lines.map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
+    guard !all.isEmpty else { throw ValidationError("there is no prompt in \(promptFile)") }
+    return all
+  }
+
+  private func outputURL(for number: Int, of count: Int) -> URL {
     guard count > 1 else { return URL(filePath: output) }
-    return URL(filePath: "\(output.dropLast(4))-\(index)\(output.suffix(4))")
+    return URL(filePath: "\(output.dropLast(4))-\(number)\(output.suffix(4))")
   }
 
   /// The text that other tools read, in the form that stable-diffusion-webui gave it.
   private func parameters(for image: GeneratedImage, _ request: GenerationRequest, _ sampling: Sampler) -> String {
-    var text = prompt
+    var text = request.prompt
     if !negative.isEmpty { text += "\nNegative prompt: \(negative)" }
     var fields = sampling.stepCount.map { ["Steps: \($0)"] } ?? ["Tolerance: \(request.tolerance)"]
     fields.append("Sampler: \(sampling.solver)")
     if let grid = request.spacing { fields.append("Schedule type: \(grid.rawValue)") }
-    fields += ["CFG scale: \(guidance.scale)", "Seed: \(seed)"]
+    fields += ["CFG scale: \(request.guidanceScale)", "Seed: \(seed)"]
     if guidance.method != .cfg { fields.append("Guidance: \(guidance.method.rawValue)") }
-    if precision != .float32 { fields.append("Precision: \(precision.rawValue)") }
+    if let preset { fields.append("Preset: \(preset.name)") }
+    if chosenPrecision != .float32 { fields.append("Precision: \(chosenPrecision.rawValue)") }
     if noise != .fewstep { fields.append("RNG: \(noise.rawValue)") }
     if request.count > 1 { fields.append("Image: \(image.index)") }
     fields += [
       "Size: \(image.image.width)x\(image.image.height)", "Model: \(model.name)", "Version: fewstep \(fewstepVersion)",
     ]
     return text + "\n" + fields.joined(separator: ", ")
-  }
-}
-
-extension NoiseKind: ExpressibleByArgument {}
-extension Precision: ExpressibleByArgument {}
-
-/// An amount of memory: bytes, or thousands, millions and thousand millions of them with K, M or G.
-struct ByteCount: ExpressibleByArgument, CustomStringConvertible {
-  let bytes: Int
-
-  init(_ bytes: Int) {
-    self.bytes = bytes
-  }
-
-  init?(argument: String) {
-    let factors: [Character: Double] = ["K": 1e3, "M": 1e6, "G": 1e9]
-    let factor = argument.uppercased().last.flatMap { factors[$0] }
-    guard let number = Double(factor == nil ? argument[...] : argument.dropLast()) else { return nil }
-    let bytes = number * (factor ?? 1)
-    guard bytes >= 0, bytes < 1e18 else { return nil }
-    self.bytes = Int(bytes)
-  }
-
-  var description: String {
-    bytes < 1_000_000_000 ? "\((bytes + 999_999) / 1_000_000) MB" : String(format: "%.2f GB", Double(bytes) / 1e9)
-  }
-}
-
-/// A size such as 512x512.
-struct PixelSize: ExpressibleByArgument {
-  let width: Int
-  let height: Int
-
-  init?(argument: String) {
-    let sides = argument.lowercased().split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
-    guard sides.count == 2, let width = sides[0], let height = sides[1] else { return nil }
-    self.width = width
-    self.height = height
   }
 }

@@ -6,8 +6,8 @@ import Foundation
 struct GuidanceOptions: ParsableArguments {
   @Option(
     name: .customLong("guidance"), parsing: .unconditional,
-    help: ArgumentHelp("Scale of classifier-free guidance; 1 is none.", valueName: "scale"))
-  var scale = 7.5
+    help: ArgumentHelp("Scale of classifier-free guidance; 1 is none. Default: 7.5.", valueName: "scale"))
+  var scale: Double?
 
   @Option(
     name: .customLong("guidance-method"),
@@ -47,7 +47,7 @@ struct GuidanceOptions: ParsableArguments {
   }
 
   /// nil is plain classifier-free guidance, which a request has anyway.
-  func guidance() throws -> (any Guidance)? {
+  func guidance(scale: Double) throws -> (any Guidance)? {
     guard method != .cfg || rescale != nil || interval != nil else { return nil }
     var guidance: any Guidance
     switch method {

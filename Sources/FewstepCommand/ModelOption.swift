@@ -23,8 +23,8 @@ struct SamplerOptions: ParsableArguments {
     help: ArgumentHelp("Solver, such as dpm++2m; see `fewstep solvers`. Default: the model's.", valueName: "name"))
   var solver: String?
 
-  @Option(parsing: .unconditional, help: "Number of steps.")
-  var steps = 20
+  @Option(parsing: .unconditional, help: "Number of steps. Default: 20, or a preset's.")
+  var steps: Int?
 
   @Option(
     help: ArgumentHelp(

@@ -31,7 +31,7 @@ struct Plan: ParsableCommand {
     let solver = try sampler.entry()
     let scheduler = try SchedulerConfiguration(model.folder(for: solver?.family))
     let plan = try scheduler.plan(
-      solver ?? scheduler.defaultSolver, steps: sampler.steps, spacing: sampler.spacing(),
+      solver ?? scheduler.defaultSolver, steps: sampler.steps ?? 20, spacing: sampler.spacing(),
       start: strength.map { .strength($0) }, shift: sampler.shift)
     if json {
       try printJSON(plan)

@@ -29,7 +29,9 @@ final class ProgressReport {
     let done = range.lowerBound * steps + step * range.count
     let elapsed = (ContinuousClock.now - start) / .seconds(1)
     let left = elapsed / Double(done) * Double(total - done)
-    let label = images == 1 ? "" : "images \(range.lowerBound + 1)-\(range.upperBound) of \(images), "
+    let shown =
+      range.count == 1 ? "image \(range.upperBound)" : "images \(range.lowerBound + 1)-\(range.upperBound)"
+    let label = images == 1 ? "" : "\(shown) of \(images), "
     let text = "\(label)step \(step) of \(steps), \(Self.duration(left)) left"
     if isTerminal {
       let width = 28

@@ -12,6 +12,9 @@ public enum Precision: String, CaseIterable, Sendable {
   /// suffer most stays more precise: the first and last convolution, the time embedding, attention's own products.
   case int8
 
+  /// Half precision as this CPU is fast at it: bfloat16 where it multiplies pairs of them, else float16.
+  public static var half: Precision { ThreadPool.instructionSet == "avx512bf16" ? .bfloat16 : .float16 }
+
   /// Of the bulk of a network's weights.
   var weights: WeightFormat {
     switch self {

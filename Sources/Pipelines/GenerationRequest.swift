@@ -89,7 +89,8 @@ public enum NoiseKind: String, Hashable, Sendable, CaseIterable {
 public enum GenerationEvent: Sendable {
   /// A part of the prompts that the length limit cuts off.
   case truncated(prompt: String, discarded: String)
-  /// A step of the images `images` is done; the states are their latents.
+  /// A step of the images `images` is done; the states are their latents. Images are counted in the order in which they
+  /// are sampled: those of a single request by their indices, those of many requests through all of them.
   case step(SamplingProgress<DenseTensor<Float>>, images: Range<Int>)
   /// An image is ready.
   case image(GeneratedImage)
@@ -97,6 +98,8 @@ public enum GenerationEvent: Sendable {
 
 /// An image and what it came from.
 public struct GeneratedImage: Sendable {
+  /// Which of the requests it belongs to, where there are several.
+  public internal(set) var request = 0
   /// Which image of the seed it is.
   public let index: Int
   public let image: Image

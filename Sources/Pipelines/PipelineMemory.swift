@@ -10,9 +10,12 @@ public struct MemoryEstimate: Hashable, Sendable {
   public let denoising: Int
   public let decoding: Int
 
-  /// Weights and the larger of the rest, which do not overlap. Images, states of the sampler and what each thread keeps
-  /// for its kernels, about a megabyte, come on top.
-  public var peak: Int { weights + max(denoising, decoding) }
+  /// Whether one batch is decoded while the next is denoised.
+  public let overlaps: Bool
+
+  /// Weights, and of the rest the larger, or both where they overlap. Images, states of the sampler and what each thread
+  /// keeps for its kernels, about a megabyte, come on top.
+  public var peak: Int { weights + (overlaps ? denoising + decoding : max(denoising, decoding)) }
 }
 
 /// What the networks of a pipeline are run with: computations of one kind have the same tensors.
@@ -26,25 +29,48 @@ extension TextToImagePipeline {
   ///
   /// - Throws: as ``generate(_:observe:)`` does for a request that cannot be met.
   public func memory(for request: GenerationRequest) throws -> MemoryEstimate {
-    let shape = try latentShape(size: request.image.map { ($0.width, $0.height) } ?? request.size)
-    let sampler = try sampler(for: request)
-    let guidance: any Guidance = try request.guidance ?? ClassifierFreeGuidance(scale: request.guidanceScale)
-    let branches =
-      sampler.evaluatedPoints.enumerated().map { evaluation, point in
-        guidance.branches(at: GuidanceMoment(point: point, evaluation: evaluation)).count
-      }.max() ?? 1
-    let images = min(max(request.count, 1), batchSize)
-    let denoising = denoiser.activationPlan(
-      batch: images * branches, height: shape[0], width: shape[1], promptLength: promptEncoder.tokenizer.maximumLength)
-    return MemoryEstimate(
-      weights: promptEncoder.model.weightBytes + denoiser.weightBytes + autoencoder.weightBytes,
-      denoising: denoising.peakBytes, decoding: autoencoder.decodingPlan(height: shape[0], width: shape[1]).peakBytes)
+    try memory(for: [request])
   }
 
+  /// The memory that requests take which are generated together.
+  ///
+  /// - Throws: as ``generate(_:observe:)`` does for requests that cannot be met.
+  public func memory(for requests: [GenerationRequest]) throws -> MemoryEstimate {
+    try memory(for: groups(of: requests), limit: requests.compactMap(\.memoryLimit).min())
+  }
+
+  private func memory(for groups: [RequestGroup], limit: Int?) throws -> MemoryEstimate {
+    var denoising = 0
+    var decoding = 0
+    for group in groups {
+      let branches =
+        group.sampler.evaluatedPoints.enumerated().map { evaluation, point in
+          group.guidance.branches(at: GuidanceMoment(point: point, evaluation: evaluation)).count
+        }.max() ?? 1
+      let (height, width) = (group.shape[0], group.shape[1])
+      let plan = denoiser.activationPlan(
+        batch: min(group.images.count, batchSize) * branches, height: height, width: width,
+        promptLength: promptEncoder.tokenizer.maximumLength)
+      denoising = max(denoising, plan.peakBytes)
+      decoding = max(decoding, autoencoder.decodingPlan(height: height, width: width).peakBytes)
+    }
+    let weights = promptEncoder.model.weightBytes + denoiser.weightBytes + autoencoder.weightBytes
+    let fits = limit.map { weights + denoising + decoding <= $0 } ?? true
+    return MemoryEstimate(
+      weights: weights, denoising: denoising, decoding: decoding, overlaps: fits && overlaps(decodingOf: groups))
+  }
+
+  private func overlaps(decodingOf groups: [RequestGroup]) -> Bool {
+    overlapsDecoding && groups.reduce(0) { $0 + ($1.images.count + batchSize - 1) / batchSize } > 1
+  }
+
+  /// Whether there is memory for decoding one batch while the next is denoised.
+  ///
   /// - Throws: ``PipelineError/insufficientMemory(needed:limit:)``.
-  func checkMemory(of request: GenerationRequest) throws {
-    guard let limit = request.memoryLimit else { return }
-    let needed = try memory(for: request).peak
-    guard needed <= limit else { throw PipelineError.insufficientMemory(needed: needed, limit: limit) }
+  func checkMemory(of groups: [RequestGroup], _ requests: [GenerationRequest]) throws -> Bool {
+    guard let limit = requests.compactMap(\.memoryLimit).min() else { return overlaps(decodingOf: groups) }
+    let estimate = try memory(for: groups, limit: limit)
+    guard estimate.peak <= limit else { throw PipelineError.insufficientMemory(needed: estimate.peak, limit: limit) }
+    return estimate.overlaps
   }
 }

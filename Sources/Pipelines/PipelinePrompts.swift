@@ -32,10 +32,15 @@ extension TextToImagePipeline {
   /// Refuses branches that there is no prompt or no model for, before anything is sampled.
   ///
   /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)``; `UnknownLayerError`.
-  func check(_ guidance: any Guidance, with sampler: Sampler, prompts: Prompts) throws {
+  func check(_ guidance: any Guidance, with sampler: Sampler, positivePrompts: Int, negativePrompts: Int) throws {
     for (evaluation, point) in sampler.evaluatedPoints.enumerated() {
       for branch in guidance.branches(at: GuidanceMoment(point: point, evaluation: evaluation)) {
-        guard prompts.prompt(for: branch) != nil else {
+        let isThere =
+          switch branch.prompt {
+          case .positive(let index): (0..<positivePrompts).contains(index)
+          case .negative(let index): (0..<negativePrompts).contains(index)
+          }
+        guard isThere else {
           throw PipelineError.invalidRequest(
             name: "the guidance's prompt", found: "\(branch.prompt)", expected: "one that the request has")
         }

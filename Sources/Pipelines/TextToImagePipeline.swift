@@ -12,13 +12,16 @@ public struct TextToImagePipeline: Sendable {
   public let denoiser: UNet2DConditionModel
   public let autoencoder: AutoencoderKL
   public let scheduler: SchedulerConfiguration
-  private let plans = ActivationMemory<ComputationKind>.Plans()
+  let plans = ActivationMemory<ComputationKind>.Plans()
 
   /// What takes the place of an empty negative prompt in every request.
   public var defaultNegativePrompt = ""
 
   /// The most images that go through the denoiser side by side.
   public var batchSize = 8
+
+  /// Whether a batch is decoded while the next one is denoised, where a request's memory limit leaves room for both.
+  public var overlapsDecoding = true
 
   /// Reads a model in diffusers' layout.
   ///
@@ -104,80 +107,14 @@ public struct TextToImagePipeline: Sendable {
   public nonisolated(nonsending) func generate(
     _ request: GenerationRequest, observe: (GenerationEvent) throws -> Void = { _ in }
   ) async throws -> [GeneratedImage] {
-    let sampler = try sampler(for: request)
-    let classifierFree = try ClassifierFreeGuidance(scale: request.guidanceScale)
-    let guidance: any Guidance = request.guidance ?? classifierFree
-    let shape = try latentShape(size: request.image.map { ($0.width, $0.height) } ?? request.size)
-    let picture = try picture(of: request)
-    guard (1...1 << 20).contains(request.count), batchSize > 0 else {
-      throw PipelineError.invalidRequest(name: "the count", found: "\(request.count)", expected: "1 to \(1 << 20)")
-    }
-    if let latents = request.latents, latents.shape != Shape([request.count] + shape.dimensions) {
-      throw PipelineError.invalidRequest(
-        name: "the latents' shape", found: "\(latents.shape)", expected: "\([request.count] + shape.dimensions)")
-    }
-    let negative = request.negativePrompt.isEmpty ? defaultNegativePrompt : request.negativePrompt
-    let positives = [request.prompt] + request.furtherPrompts
-    let negatives = [negative] + request.furtherNegativePrompts
-    for prompt in positives + negatives {
-      let discarded = promptEncoder.tokenizer.encode(prompt).discardedText
-      if !discarded.isEmpty { try observe(.truncated(prompt: prompt, discarded: discarded)) }
-    }
-    let embeddings = promptEncoder(negatives + positives)
-    let prompts = Prompts(
-      denoiser, positive: Array(embeddings[negatives.count...]), negative: Array(embeddings[..<negatives.count]))
-    try check(guidance, with: sampler, prompts: prompts)
-    let noise = request.noise.source(seed: request.seed, count: request.count)
-    try checkMemory(of: request)
-    let memory = ActivationMemory(plans)
-    var results: [GeneratedImage] = []
-    for first in stride(from: 0, to: request.count, by: batchSize) {
-      let images = first..<min(first + batchSize, request.count)
-      let samples = try await sampler.sample(
-        fields: images.map { NoiseField(seed: request.seed, image: UInt32($0)) }, shape: shape,
-        start: picture.map { picture in .images(images.map { _ in picture }) }
-          ?? request.latents.map { latents in .unitVariance(images.map { latents[outer: $0] }) } ?? .noise,
-        guidance: guidance, noise: noise, observe: { try observe(.step($0, images: images)) },
-        denoise: { try denoise($0, prompts: [prompts], memory: memory) })
-      try Task.checkCancellation()
-      for (sample, index) in zip(samples, images) {
-        var image = try decode([sample.state], firstIndex: index, memory: memory)[0]
-        image.sampling = sample
-        try observe(.image(image))
-        results.append(image)
-      }
-    }
-    return results
-  }
-
-  /// The latents of the image that a request starts from, if it does.
-  private func picture(of request: GenerationRequest) throws(PipelineError) -> DenseTensor<Float>? {
-    guard let image = request.image else { return nil }
-    guard request.latents == nil else {
-      throw .invalidRequest(name: "the start", found: "an image and latents", expected: "one of them")
-    }
-    if let size = request.size, size != (image.width, image.height) {
-      throw .invalidRequest(
-        name: "the image", found: "\(image.width)x\(image.height)", expected: "\(size.width)x\(size.height)")
-    }
-    return try encode(image)
+    try await generate([request], observe: observe)[0]
   }
 
   /// The events of a request as they happen; the last are its images.
   ///
   /// Whoever stops listening cancels the run.
   public func events(of request: GenerationRequest) -> AsyncThrowingStream<GenerationEvent, any Error> {
-    AsyncThrowingStream { continuation in
-      let task = Task {
-        do {
-          _ = try await generate(request) { continuation.yield($0) }
-          continuation.finish()
-        } catch {
-          continuation.finish(throwing: error)
-        }
-      }
-      continuation.onTermination = { _ in task.cancel() }
-    }
+    events(of: [request])
   }
 
   /// Decodes latents, each `[height, width, channels]`, one after another: a decoder's memory is many times a latent's.
@@ -187,7 +124,7 @@ public struct TextToImagePipeline: Sendable {
     try decode(latents, firstIndex: firstIndex, memory: ActivationMemory(plans))
   }
 
-  private func decode(
+  func decode(
     _ latents: [DenseTensor<Float>], firstIndex: Int, memory: ActivationMemory<ComputationKind>
   ) throws(ImageError) -> [GeneratedImage] {
     var images: [GeneratedImage] = []

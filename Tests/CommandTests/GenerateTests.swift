@@ -44,6 +44,59 @@ struct GenerateTests {
     }
   }
 
+  @Test func aPresetChoosesAndOptionsOverrideIt() throws {
+    try withTemporaryFolder { folder in
+      func parameters(_ options: [String]) throws -> String {
+        let result = try CommandResult("fewstep", ["generate", Self.prompt, "--preset"] + options, in: folder)
+        #expect(result.status == 0, "\(result.errors)")
+        let data = try Data(contentsOf: folder.appending(path: "fewstep.png"))
+        return try #require(try Image.text(png: data).first { $0.keyword == "parameters" }?.text)
+      }
+      let plain = try parameters(["real-time"])
+      #expect(plain.contains("Steps: 10, Sampler: dpm++2m, Schedule type: karras, CFG scale: 7.5, Seed: 0"))
+      #expect(plain.contains("Preset: real-time, Precision: \(Precision.half.rawValue), Size: 64x64"))
+      let changed = try parameters(["interactive", "--steps", "3", "--precision", "float32", "--guidance", "2"])
+      #expect(changed.contains("Steps: 3, Sampler: dpm++2m, Schedule type: karras, CFG scale: 2.0"))
+      #expect(changed.contains("Preset: interactive, Size: 64x64"))
+    }
+  }
+
+  /// From the command line and from a file; each prompt's image is the one it has by itself.
+  @Test func manyPromptsAreGeneratedTogether() throws {
+    try withTemporaryFolder { folder in
+      let prompts = [Self.prompt, "a bold red letter A on white, serif", "a white digit 3 on green"]
+      try Data("\n  \(prompts[1])\r\n\(prompts[2])  \n\n".utf8).write(to: folder.appending(path: "list.txt"))
+      let options = ["--steps", "2", "--seed", "5", "--json"]
+      let result = try CommandResult(
+        "fewstep", ["generate", prompts[0], "--prompts", "list.txt", "--count", "2"] + options, in: folder)
+      #expect(result.status == 0, "\(result.errors)")
+      let report = try #require(
+        try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
+      #expect(report["prompts"] as? [String] == prompts)
+      #expect(report["files"] as? [String] == (0..<6).map { "fewstep-\($0).png" })
+      for (number, prompt) in prompts.enumerated() {
+        let alone = try CommandResult("fewstep", ["generate", prompt, "--output", "alone.png"] + options, in: folder)
+        #expect(alone.status == 0)
+        let images = try ["alone.png", "fewstep-\(2 * number).png"].map {
+          try Image(png: Data(contentsOf: folder.appending(path: $0)))
+        }
+        #expect(images[0] == images[1])
+      }
+    }
+  }
+
+  @Test(arguments: [
+    ([], "there is no prompt"), (["--prompts", "nope.txt"], "nope.txt"),
+    (["a", "b", "--latents", "x.safetensors"], "--latents are those of one prompt's images"),
+    (["a", "--preset", "nope"], "real-time, interactive, batch, research"),
+  ])
+  func promptsAndPresetsAreChecked(_ arguments: [String], _ message: String) throws {
+    try withTemporaryFolder { folder in
+      let result = try CommandResult("fewstep", ["generate"] + arguments, in: folder)
+      #expect(result.status != 0 && result.errors.contains(message), "\(result.errors)")
+    }
+  }
+
   /// From the prompt to the latents' bits, in every precision.
   @Test(arguments: Precision.allCases) func threadsDoNotChangeImages(_ precision: Precision) throws {
     try withTemporaryFolder { folder in

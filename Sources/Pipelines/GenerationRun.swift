@@ -1,0 +1,160 @@
+import DenseTensors
+import Sampling
+import Synchronization
+import Tensors
+
+extension TextToImagePipeline {
+  /// Generates the images of many requests.
+  ///
+  /// Requests of the same sampler, size and guidance scale share batches, in which every image is the same bits as alone.
+  /// While a batch is denoised, the one before is decoded (see ``overlapsDecoding``). A cancelled task stops within one
+  /// evaluation of the model.
+  ///
+  /// - Parameter observe: is told of every step and every image as it happens; requests that share no batch may be
+  ///   finished in another order than they were given.
+  /// - Returns: the images of each request.
+  /// - Throws: `CancellationError`; `SamplingError` and ``PipelineError`` for requests that cannot be met, before anything
+  ///   is computed.
+  public nonisolated(nonsending) func generate(
+    _ requests: [GenerationRequest], observe: (GenerationEvent) throws -> Void = { _ in }
+  ) async throws -> [[GeneratedImage]] {
+    let groups = try groups(of: requests)
+    let overlaps = try checkMemory(of: groups, requests)
+    for text in requests.flatMap({ texts(of: $0).positive + texts(of: $0).negative }) {
+      let discarded = promptEncoder.tokenizer.encode(text).discardedText
+      if !discarded.isEmpty { try observe(.truncated(prompt: text, discarded: discarded)) }
+    }
+    for group in groups {
+      let (negative, positive) = texts(of: requests[group.members[0]])
+      try check(group.guidance, with: group.sampler, positivePrompts: positive.count, negativePrompts: negative.count)
+    }
+
+    var results = Array(repeating: [GeneratedImage](), count: requests.count)
+    func deliver(_ images: [GeneratedImage]) throws {
+      for image in images {
+        try observe(.image(image))
+        results[image.request].append(image)
+      }
+    }
+    let memory = ActivationMemory(plans)
+    var known: [Int: Prompts] = [:]
+    var done = 0
+    let total = requests.reduce(0) { $0 + $1.count }
+    try await withThrowingTaskGroup(of: Void.self) { decoding in
+      let outbox = Outbox()
+      for group in groups {
+        for first in stride(from: 0, to: group.images.count, by: batchSize) {
+          let batch = Array(group.images[first..<min(first + batchSize, group.images.count)])
+          let positions = done..<done + batch.count
+          done = positions.upperBound
+          extend(&known, to: Set(batch.map(\.request)), of: requests)
+          let samples = try await group.sampler.sample(
+            fields: batch.map { NoiseField(seed: requests[$0.request].seed, image: UInt32($0.index)) },
+            shape: group.shape, start: group.start(of: batch), guidance: group.guidance, noise: group.noise,
+            observe: { step in
+              try deliver(outbox.take())
+              try observe(.step(step, images: positions))
+            },
+            denoise: { try denoise($0, prompts: batch.map { known[$0.request]! }, memory: memory) })
+          try Task.checkCancellation()
+          // Latents of one batch at most wait to be decoded.
+          try await decoding.next()
+          try deliver(outbox.take())
+          if overlaps, done < total {
+            decoding.addTask { [self] in
+              do {
+                try decode(samples, of: batch, memory: ActivationMemory(plans)) { outbox.put($0) }
+              } catch {
+                outbox.fail(error)
+              }
+            }
+          } else {
+            try decode(samples, of: batch, memory: memory) { try deliver([$0]) }
+          }
+        }
+      }
+    }
+    return results
+  }
+
+  /// The events of many requests as they happen.
+  ///
+  /// Whoever stops listening cancels the run. Events that nobody has asked for yet are kept.
+  public func events(of requests: [GenerationRequest]) -> AsyncThrowingStream<GenerationEvent, any Error> {
+    AsyncThrowingStream { continuation in
+      let task = Task {
+        do {
+          _ = try await generate(requests) { continuation.yield($0) }
+          continuation.finish()
+        } catch {
+          continuation.finish(throwing: error)
+        }
+      }
+      continuation.onTermination = { _ in task.cancel() }
+    }
+  }
+
+  /// The images of many requests, each as soon as it is finished.
+  ///
+  /// Whoever stops listening cancels the run. Images that nobody has asked for yet are kept.
+  public func images(of requests: [GenerationRequest]) -> AsyncThrowingStream<GeneratedImage, any Error> {
+    AsyncThrowingStream { continuation in
+      let task = Task {
+        do {
+          _ = try await generate(requests) { event in
+            if case .image(let image) = event { continuation.yield(image) }
+          }
+          continuation.finish()
+        } catch {
+          continuation.finish(throwing: error)
+        }
+      }
+      continuation.onTermination = { _ in task.cancel() }
+    }
+  }
+
+  /// Keeps prompts for `wanted` alone, those that are there as they are.
+  private func extend(_ known: inout [Int: Prompts], to wanted: Set<Int>, of requests: [GenerationRequest]) {
+    known = known.filter { wanted.contains($0.key) }
+    let missing = wanted.filter { known[$0] == nil }.sorted()
+    for (request, prompts) in zip(missing, prompts(of: missing.map { requests[$0] })) { known[request] = prompts }
+  }
+
+  private func decode(
+    _ samples: [SamplingResult<DenseTensor<Float>>], of batch: [RequestGroup.ImageID],
+    memory: ActivationMemory<ComputationKind>, deliver: (GeneratedImage) throws -> Void
+  ) throws {
+    for (sample, id) in zip(samples, batch) {
+      try Task.checkCancellation()
+      var image = try decode([sample.state], firstIndex: id.index, memory: memory)[0]
+      image.request = id.request
+      image.sampling = sample
+      try deliver(image)
+    }
+  }
+}
+
+/// Images on their way from the task that decodes to the one that denoises, which hands them on.
+private final class Outbox: Sendable {
+  private let contents = Mutex<(images: [GeneratedImage], failure: (any Error)?)>(([], nil))
+
+  func put(_ image: GeneratedImage) {
+    contents.withLock { $0.images.append(image) }
+  }
+
+  func fail(_ error: any Error) {
+    contents.withLock { $0.failure = error }
+  }
+
+  /// Empties the box.
+  ///
+  /// - Throws: what went wrong with decoding.
+  func take() throws -> [GeneratedImage] {
+    let (images, failure) = contents.withLock { contents in
+      defer { contents.images = [] }
+      return contents
+    }
+    if let failure { throw failure }
+    return images
+  }
+}

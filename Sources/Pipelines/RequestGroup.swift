@@ -1,0 +1,134 @@
+import DenseTensors
+import Sampling
+import Tensors
+
+/// Requests whose images can go through the denoiser side by side, and what they have in common.
+struct RequestGroup {
+  let sampler: Sampler
+  let guidance: any Guidance
+  /// Of one image's latents.
+  let shape: Shape
+  let noise: NoiseSource<DenseTensor<Float>>
+  /// Latents of the image that all of the group's start from.
+  let picture: DenseTensor<Float>?
+  /// What each image starts from in place of noise, `[count, height, width, channels]`.
+  let latents: DenseTensor<Float>?
+  /// Indices of the requests.
+  var members: [Int]
+  /// In the order of the members.
+  var images: [ImageID] = []
+
+  /// One image of many requests.
+  struct ImageID: Hashable {
+    let request: Int
+    let index: Int
+  }
+
+  /// What a batch starts from.
+  func start(of batch: some Collection<ImageID>) -> SamplingStart<DenseTensor<Float>> {
+    if let picture { return .images(batch.map { _ in picture }) }
+    if let latents { return .unitVariance(batch.map { latents[outer: $0.index] }) }
+    return .noise
+  }
+}
+
+/// Requests that agree in these share batches; each of their images is the same bits as alone.
+private struct SharedOptions: Hashable {
+  let solver: String?
+  let steps: Int
+  let spacing: GridSpacing?
+  let shift: Double?
+  let tolerance: Double
+  let maximumEvaluations: Int
+  let guidanceScale: Double
+  let shape: Shape
+
+  /// nil for a request that starts from tensors, has a guidance of its own, or whose noise is drawn in sequence.
+  init?(_ request: GenerationRequest, shape: Shape) {
+    guard request.image == nil, request.latents == nil, request.guidance == nil, request.noise == .fewstep else {
+      return nil
+    }
+    solver = request.solver
+    steps = request.steps
+    spacing = request.spacing
+    shift = request.shift
+    tolerance = request.tolerance
+    maximumEvaluations = request.maximumEvaluations
+    guidanceScale = request.guidanceScale
+    self.shape = shape
+  }
+}
+
+extension TextToImagePipeline {
+  /// Checks requests and groups them, in the order in which the groups first appear.
+  ///
+  /// - Throws: `SamplingError` and ``PipelineError`` for requests that cannot be met.
+  func groups(of requests: [GenerationRequest]) throws -> [RequestGroup] {
+    var groups: [RequestGroup] = []
+    var known: [SharedOptions: Int] = [:]
+    for (number, request) in requests.enumerated() {
+      guard (1...1 << 20).contains(request.count), batchSize > 0 else {
+        throw PipelineError.invalidRequest(name: "the count", found: "\(request.count)", expected: "1 to \(1 << 20)")
+      }
+      let shape = try latentShape(size: request.image.map { ($0.width, $0.height) } ?? request.size)
+      let shared = SharedOptions(request, shape: shape)
+      let place = try shared.flatMap { known[$0] } ?? append(try group(of: request, shape: shape), to: &groups)
+      if let shared { known[shared] = place }
+      groups[place].members.append(number)
+      groups[place].images += (0..<request.count).map { .init(request: number, index: $0) }
+    }
+    return groups
+  }
+
+  private func append(_ group: RequestGroup, to groups: inout [RequestGroup]) -> Int {
+    groups.append(group)
+    return groups.count - 1
+  }
+
+  private func group(of request: GenerationRequest, shape: Shape) throws -> RequestGroup {
+    let sampler = try sampler(for: request)
+    let classifierFree = try ClassifierFreeGuidance(scale: request.guidanceScale)
+    let picture = try picture(of: request)
+    if let latents = request.latents, latents.shape != Shape([request.count] + shape.dimensions) {
+      throw PipelineError.invalidRequest(
+        name: "the latents' shape", found: "\(latents.shape)", expected: "\([request.count] + shape.dimensions)")
+    }
+    return RequestGroup(
+      sampler: sampler, guidance: request.guidance ?? classifierFree, shape: shape,
+      noise: request.noise.source(seed: request.seed, count: request.count), picture: picture,
+      latents: request.latents, members: [])
+  }
+
+  /// The latents of the image that a request starts from, if it does.
+  private func picture(of request: GenerationRequest) throws(PipelineError) -> DenseTensor<Float>? {
+    guard let image = request.image else { return nil }
+    guard request.latents == nil else {
+      throw .invalidRequest(name: "the start", found: "an image and latents", expected: "one of them")
+    }
+    if let size = request.size, size != (image.width, image.height) {
+      throw .invalidRequest(
+        name: "the image", found: "\(image.width)x\(image.height)", expected: "\(size.width)x\(size.height)")
+    }
+    return try encode(image)
+  }
+
+  /// The prompts of a request, negative ones first.
+  func texts(of request: GenerationRequest) -> (negative: [String], positive: [String]) {
+    let negative = request.negativePrompt.isEmpty ? defaultNegativePrompt : request.negativePrompt
+    return ([negative] + request.furtherNegativePrompts, [request.prompt] + request.furtherPrompts)
+  }
+
+  /// The denoiser's view of the prompts of each request; what several have in common is encoded once.
+  func prompts(of requests: [GenerationRequest]) -> [Prompts] {
+    let texts = requests.map(texts)
+    var distinct: [String] = []
+    var places: [String: Int] = [:]
+    for text in texts.flatMap({ $0.negative + $0.positive }) where places[text] == nil {
+      places[text] = distinct.count
+      distinct.append(text)
+    }
+    let embeddings = promptEncoder(distinct)
+    func embedded(_ texts: [String]) -> [DenseTensor<Float>] { texts.map { embeddings[places[$0]!] } }
+    return texts.map { Prompts(denoiser, positive: embedded($0.positive), negative: embedded($0.negative)) }
+  }
+}

@@ -1,0 +1,126 @@
+import Fewstep
+import Foundation
+import Glyphs
+import Synchronization
+import Testing
+
+@Suite("Many requests")
+struct ManyRequestsTests {
+  static let prompts = [
+    "a blue digit 7 on black, sans", "a bold red letter A on a white background, serif", "a white digit 7 on blue",
+  ]
+
+  static func pipeline(_ precision: Precision = .float32, batchSize: Int) throws -> TextToImagePipeline {
+    var pipeline = try TextToImagePipeline(Glyphs.epsilon(), precision: precision)
+    pipeline.batchSize = batchSize
+    return pipeline
+  }
+
+  /// Different in everything that may differ within a batch, and some in what may not.
+  static var requests: [GenerationRequest] {
+    var requests = Self.prompts.enumerated().map { number, prompt in
+      GenerationRequest(prompt, solver: "ddpm", steps: 3, seed: UInt64(number), count: 2)
+    }
+    requests[1].negativePrompt = "blurry"
+    requests.append(GenerationRequest(Self.prompts[0], solver: "ddim", steps: 4, guidanceScale: 2, seed: 9))
+    requests.append(GenerationRequest(Self.prompts[2], solver: "ddpm", steps: 3, seed: 7, size: (40, 72)))
+    requests.append(GenerationRequest(Self.prompts[1], solver: "ddpm", steps: 3, seed: 8))
+    return requests
+  }
+
+  /// Batches of 1, 3 and 8, of one request or several, decoded beside the next batch or after it: the same bits as each
+  /// request by itself.
+  @Test(arguments: [Precision.float32, .half, .int8]) func imagesAreThoseOfEachRequestAlone(
+    _ precision: Precision
+  ) async throws {
+    var expected: [[Image]] = []
+    let alone = try Self.pipeline(precision, batchSize: 1)
+    for request in Self.requests { expected.append(try await alone.generate(request).map(\.image)) }
+    for (batchSize, overlaps) in [(1, true), (3, true), (3, false), (8, true)] {
+      var pipeline = alone
+      pipeline.batchSize = batchSize
+      pipeline.overlapsDecoding = overlaps
+      let results = try await pipeline.generate(Self.requests)
+      #expect(results.map { $0.map(\.image) } == expected, "batches of \(batchSize)")
+      #expect(results.map { $0.map(\.index) } == expected.map { Array($0.indices) })
+      for (number, images) in results.enumerated() { #expect(images.allSatisfy { $0.request == number }) }
+    }
+  }
+
+  @Test func noRequestsAreNoImages() async throws {
+    #expect(try await Self.pipeline(batchSize: 2).generate([GenerationRequest]()).isEmpty)
+  }
+
+  /// Requests that agree fill batches together: six images in two batches of four at most, not in three of two.
+  @Test func requestsShareBatches() async throws {
+    let requests = Self.prompts.map { GenerationRequest($0, steps: 2, count: 2) }
+    var batches: [Range<Int>] = []
+    _ = try await Self.pipeline(batchSize: 4).generate(requests) { event in
+      if case .step(_, let images) = event, batches.last != images { batches.append(images) }
+    }
+    #expect(batches == [0..<4, 4..<6])
+  }
+
+  @Test func imagesArriveWhileOthersAreDenoised() async throws {
+    let requests = Self.prompts.map { GenerationRequest($0, steps: 40) }
+    var steps = 0
+    var arrivals: [Int] = []
+    for try await event in try Self.pipeline(batchSize: 1).events(of: requests) {
+      if case .step = event { steps += 1 }
+      if case .image = event { arrivals.append(steps) }
+    }
+    #expect(steps == 120 && arrivals.count == 3)
+    // Not before the image is done, and at the latest when the next one is.
+    #expect((40...80).contains(arrivals[0]) && (80...120).contains(arrivals[1]) && arrivals[2] == 120)
+  }
+
+  @Test func aStreamHasAllImages() async throws {
+    var found: [Int] = []
+    let requests = Self.prompts.map { GenerationRequest($0, steps: 1, count: 2) }
+    for try await image in try Self.pipeline(batchSize: 2).images(of: requests) {
+      found.append(2 * image.request + image.index)
+    }
+    #expect(found == Array(0..<6))
+  }
+
+  @Test func cancellationStopsDecodingToo() async throws {
+    let pipeline = try Self.pipeline(batchSize: 2)
+    let steps = Mutex(0)
+    let task = Task {
+      try await pipeline.generate(Self.prompts.map { GenerationRequest($0, steps: 100, count: 2) }) { event in
+        guard case .step = event else { return }
+        if steps.withLock({
+          $0 += 1; return $0
+        }) == 102 {
+          withUnsafeCurrentTask { $0?.cancel() }
+        }
+      }
+    }
+    await #expect(throws: CancellationError.self) { try await task.value }
+    #expect(steps.withLock { $0 } == 102)
+  }
+
+  @Test func oneBadRequestStopsAllBeforeTheyBegin() async throws {
+    var requests = Self.requests
+    requests[2].count = 0
+    let bad = requests
+    await #expect(throws: PipelineError.self) {
+      try await Self.pipeline(batchSize: 2).generate(bad) { _ in Issue.record("something was computed") }
+    }
+  }
+
+  /// What decoding beside denoising takes more is counted, and not taken where the limit forbids it.
+  @Test func memoryOfOverlapIsKnown() async throws {
+    var pipeline = try Self.pipeline(batchSize: 2)
+    var requests = Self.prompts.map { GenerationRequest($0, steps: 1) }
+    let both = try pipeline.memory(for: requests)
+    #expect(both.overlaps && both.peak == both.weights + both.denoising + both.decoding)
+    #expect(try !pipeline.memory(for: Array(requests[..<2])).overlaps)
+    for index in requests.indices { requests[index].memoryLimit = both.peak - 1 }
+    let limited = try pipeline.memory(for: requests)
+    #expect(!limited.overlaps && limited.peak == limited.weights + max(limited.denoising, limited.decoding))
+    _ = try await pipeline.generate(requests)
+    pipeline.overlapsDecoding = false
+    #expect(try pipeline.memory(for: requests) == limited)
+  }
+}
