@@ -35,6 +35,9 @@ public struct KeyValues: Sendable {
     self.valueColumn = valueColumn
   }
 
+  /// The memory of the tensor that they are in.
+  public var byteCount: Int { tensor.shape.count * MemoryLayout<Float>.stride }
+
   var stride: Int { tensor.shape[-1] }
   var key: UnsafePointer<Float> {
     UnsafePointer(tensor.storage.elements.baseAddress! + firstRow * stride + keyColumn)

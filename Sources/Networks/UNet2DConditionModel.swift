@@ -9,16 +9,16 @@ public struct UNet2DConditionModel: Sendable {
   public let configuration: UNetConfiguration
   /// The memory that the weights take.
   public let weightBytes: Int
-  private let convIn: PackedWeights
-  private let timeEmbedding: TimeEmbedding
-  private let down: [Block]
-  private let mid: Block?
-  private let up: [Block]
-  private let normOut: NormParameters
-  private let convOut: PackedWeights
+  let convIn: PackedWeights
+  let timeEmbedding: TimeEmbedding
+  let down: [Block]
+  let mid: Block?
+  let up: [Block]
+  let normOut: NormParameters
+  let convOut: PackedWeights
 
   /// Residual blocks, each followed by a transformer where there are any, and a change of resolution at the end.
-  private struct Block: Sendable {
+  struct Block: Sendable {
     var residuals: [ResidualBlock] = []
     var transformers: [SpatialTransformer] = []
     var resample: PackedWeights?
@@ -26,10 +26,12 @@ public struct UNet2DConditionModel: Sendable {
 
   /// What the model keeps of a prompt: keys and values for each of its transformer blocks, the same at every step.
   public struct Prompt: Sendable {
-    fileprivate let keyValues: [KeyValues]
+    let keyValues: [KeyValues]
 
     /// The number of its tokens.
     public var length: Int { keyValues.first?.length ?? 0 }
+    /// The memory that it takes.
+    public var byteCount: Int { keyValues.reduce(0) { $0 + $1.byteCount } }
   }
 
   /// Reads the model's configuration and weights.
@@ -126,15 +128,18 @@ public struct UNet2DConditionModel: Sendable {
   }
 
   private var transformerBlocks: [TransformerBlock] {
-    (down + (mid.map { [$0] } ?? []) + up).flatMap(\.transformers).flatMap(\.blocks)
+    namedBlocks.flatMap(\.block.transformers).flatMap(\.blocks)
+  }
+
+  /// All blocks in the order in which they run, by diffusers' names.
+  var namedBlocks: [(name: String, block: Block)] {
+    down.enumerated().map { ("down_blocks.\($0)", $1) } + (mid.map { [("mid_block", $0)] } ?? [])
+      + up.enumerated().map { ("up_blocks.\($0)", $1) }
   }
 
   /// The names of the layers that can be disturbed, diffusers' own: "mid_block.attentions.0" and the like.
   public var transformerNames: [String] {
-    let blocks =
-      down.enumerated().map { ("down_blocks.\($0)", $1) } + (mid.map { [("mid_block", $0)] } ?? [])
-      + up.enumerated().map { ("up_blocks.\($0)", $1) }
-    return blocks.flatMap { name, block in block.transformers.indices.map { "\(name).attentions.\($0)" } }
+    namedBlocks.flatMap { name, block in block.transformers.indices.map { "\(name).attentions.\($0)" } }
   }
 
   /// A disturbance of layers, by their names or by those of blocks that hold them: "mid_block", "up_blocks.1".
@@ -185,67 +190,9 @@ public struct UNet2DConditionModel: Sendable {
   public func callAsFunction(
     _ sample: DenseTensor<Float>, timesteps: [Double], prompts: [Prompt], perturbations: [UNetPerturbation?] = []
   ) -> DenseTensor<Float> {
-    precondition(perturbations.isEmpty || perturbations.count == sample.shape[0])
-    let isPlain = perturbations.allSatisfy { $0 == nil }
-    precondition(sample.shape.rank == 4 && sample.shape[3] == configuration.inChannels)
-    precondition(timesteps.count == sample.shape[0] && prompts.count == sample.shape[0])
-    let time =
-      configuration.skipsTimeActivation
-      ? timeEmbedding(timesteps) : timeEmbedding(timesteps).activated(configuration.activation)
-    var context = (0..<(prompts.first?.keyValues.count ?? 0)).map { block in
-      prompts.map { $0.keyValues[block] }
-    }[...]
-
-    func run(_ block: Block, _ name: String, layer: Int, on input: DenseTensor<Float>) -> DenseTensor<Float> {
-      let hidden = block.residuals[layer](input, time: time)
-      guard layer < block.transformers.count else { return hidden }
-      let transformer = block.transformers[layer]
-      defer { context = context.dropFirst(transformer.blocks.count) }
-      let kinds =
-        isPlain
-        ? []
-        : perturbations.map { perturbation in
-          perturbation.flatMap { $0.layers.contains("\(name).attentions.\(layer)") ? $0.kind : nil }
-        }
-      return transformer(hidden, context: context, perturbations: kinds)
-    }
-
-    let centered = configuration.centersInput ? sample.affine(scale: 2, shift: -1) : sample
-    var hidden = centered.convolved(with: convIn, .init(padding: .init(configuration.inKernel / 2)))
-    var skips = [hidden]
-    for (index, block) in down.enumerated() {
-      for layer in block.residuals.indices {
-        hidden = run(block, "down_blocks.\(index)", layer: layer, on: hidden)
-        skips.append(hidden)
-      }
-      if let resample = block.resample {
-        // Without padding diffusers appends one row and one column of zeros.
-        let padding =
-          configuration.downsamplePadding == 1
-          ? ConvolutionGeometry.Padding(1) : .init(bottom: 1, right: 1)
-        hidden = hidden.convolved(with: resample, .init(stride: 2, padding: padding))
-        skips.append(hidden)
-      }
-    }
-    if let mid {
-      hidden = run(mid, "mid_block", layer: 0, on: hidden)
-      if mid.residuals.count > 1 { hidden = mid.residuals[1](hidden, time: time) }
-    }
-    let multiple = 1 << (down.count - 1)
-    let isUneven = sample.shape[1] % multiple != 0 || sample.shape[2] % multiple != 0
-    for (index, block) in up.enumerated() {
-      for layer in block.residuals.indices {
-        hidden = run(block, "up_blocks.\(index)", layer: layer, on: hidden.concatenatingChannels(skips.removeLast()))
-      }
-      guard let resample = block.resample else { continue }
-      if isUneven, let next = skips.last {
-        hidden = hidden.resizedNearest(height: next.shape[1], width: next.shape[2])
-          .convolved(with: resample, .init(padding: .init(1)))
-      } else {
-        hidden = hidden.convolved(with: resample, .init(padding: .init(1), upsampling: 2))
-      }
-    }
-    return hidden.normalized(normOut, groups: configuration.groups, activation: configuration.activation)
-      .convolved(with: convOut, .init(padding: .init(configuration.outKernel / 2)))
+    let evaluation = UNetEvaluation(self, timesteps: timesteps, prompts: prompts, perturbations: perturbations)
+    var maps = evaluation.enter(sample)
+    evaluation.descend(&maps, to: evaluation.mapCount)
+    return evaluation.leave(evaluation.ascend(evaluation.turn(maps[maps.count - 1]), &maps, to: 0))
   }
 }

@@ -20,6 +20,11 @@ extension TextToImagePipeline {
       self.negative = negative.map(denoiser.prepare)
     }
 
+    init(positive: [UNet2DConditionModel.Prompt], negative: [UNet2DConditionModel.Prompt]) {
+      self.positive = positive
+      self.negative = negative
+    }
+
     /// nil where there is no such prompt.
     func prompt(for branch: GuidanceBranch) -> UNet2DConditionModel.Prompt? {
       switch branch.prompt {

@@ -7,6 +7,10 @@ import Tensors
 public struct PromptEncoder: Sendable {
   public let tokenizer: CLIPTokenizer
   public let model: CLIPTextModel
+  private let counter = EvaluationCounter()
+
+  /// How many prompts the text encoder has been run on.
+  public var evaluationCount: Int { counter.value }
 
   /// - Throws: `CheckpointError` where a component is broken or the two do not fit each other.
   public init(_ folder: ModelFolder, precision: Precision = .float32) throws(CheckpointError) {
@@ -27,8 +31,14 @@ public struct PromptEncoder: Sendable {
 
   /// The embeddings of each prompt, `[tokens, width]`.
   public func callAsFunction(_ prompts: [String]) -> [DenseTensor<Float>] {
-    guard !prompts.isEmpty else { return [] }
-    let embeddings = model(prompts.map { tokenizer.encode($0).ids })
-    return prompts.indices.map { embeddings[outer: $0] }
+    callAsFunction(tokens: prompts.map { tokenizer.encode($0).ids })
+  }
+
+  /// The embeddings of each prompt's token ids, `[tokens, width]`: the same bits alone and among others.
+  func callAsFunction(tokens: [[Int]]) -> [DenseTensor<Float>] {
+    guard !tokens.isEmpty else { return [] }
+    counter.add(tokens.count)
+    let embeddings = model(tokens)
+    return tokens.indices.map { embeddings[outer: $0] }
   }
 }

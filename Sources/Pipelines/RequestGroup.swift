@@ -1,4 +1,5 @@
 import DenseTensors
+import Networks
 import Sampling
 import Tensors
 
@@ -118,17 +119,17 @@ extension TextToImagePipeline {
     return ([negative] + request.furtherNegativePrompts, [request.prompt] + request.furtherPrompts)
   }
 
-  /// The denoiser's view of the prompts of each request; what several have in common is encoded once.
+  /// The denoiser's view of the prompts of each request; what several have in common, or the cache has, is encoded once.
   func prompts(of requests: [GenerationRequest]) -> [Prompts] {
     let texts = requests.map(texts)
-    var distinct: [String] = []
-    var places: [String: Int] = [:]
-    for text in texts.flatMap({ $0.negative + $0.positive }) where places[text] == nil {
-      places[text] = distinct.count
-      distinct.append(text)
+    var rest = prepared(texts.flatMap { $0.negative + $0.positive })[...]
+    func next(_ count: Int) -> [UNet2DConditionModel.Prompt] {
+      defer { rest = rest.dropFirst(count) }
+      return Array(rest.prefix(count))
     }
-    let embeddings = promptEncoder(distinct)
-    func embedded(_ texts: [String]) -> [DenseTensor<Float>] { texts.map { embeddings[places[$0]!] } }
-    return texts.map { Prompts(denoiser, positive: embedded($0.positive), negative: embedded($0.negative)) }
+    return texts.map {
+      let negative = next($0.negative.count)
+      return Prompts(positive: next($0.positive.count), negative: negative)
+    }
   }
 }

@@ -6,12 +6,16 @@ import Tensors
 
 /// From a prompt to images: text encoder, denoiser, decoder.
 ///
-/// A value without state: any number of tasks can generate with one pipeline at once.
+/// Its only state are caches that change no result: any number of tasks can generate with one pipeline at once.
 public struct TextToImagePipeline: Sendable {
   public let promptEncoder: PromptEncoder
   public let denoiser: UNet2DConditionModel
   public let autoencoder: AutoencoderKL
   public let scheduler: SchedulerConfiguration
+  /// What is remembered between requests, by all copies of this pipeline.
+  public let caches: PipelineCaches
+  /// A pipeline with other weights is another model to the caches.
+  let identity = ModelIdentity()
   let plans = ActivationMemory<ComputationKind>.Plans()
 
   /// What takes the place of an empty negative prompt in every request.
@@ -25,10 +29,15 @@ public struct TextToImagePipeline: Sendable {
 
   /// Reads a model in diffusers' layout.
   ///
-  /// - Parameter precision: what the denoiser computes with, and what runs once for each image, where that is as fast.
+  /// - Parameters:
+  ///   - precision: what the denoiser computes with, and what runs once for each image, where that is as fast.
+  ///   - caches: which other pipelines may share.
   /// - Throws: `CheckpointError` where a file is broken or asks for something unsupported; ``PipelineError`` where the
   ///   components do not fit each other.
-  public init(_ folder: ModelFolder, precision: Precision = .float32) throws {
+  public init(
+    _ folder: ModelFolder, precision: Precision = .float32, caches: PipelineCaches = PipelineCaches()
+  ) throws {
+    self.caches = caches
     guard folder.className == "StableDiffusionPipeline" else {
       throw PipelineError.unsupportedPipeline(found: folder.className)
     }
@@ -79,11 +88,14 @@ public struct TextToImagePipeline: Sendable {
         adaptive, tolerance: request.tolerance, maximumEvaluations: request.maximumEvaluations, start: start))
   }
 
-  /// The latents that an image becomes, `[height, width, channels]`: the mean of what the encoder says.
+  /// The latents that an image becomes, `[height, width, channels]`: the mean of what the encoder says. An image that is
+  /// still in the cache is not encoded again.
   ///
   /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)`` for a size that the autoencoder cannot take.
   public func encode(_ image: Image) throws(PipelineError) -> DenseTensor<Float> {
     _ = try latentShape(size: (image.width, image.height))
+    let key = PipelineCaches.ImageKey(model: identity, image: image)
+    if let known = caches.encodedImages[key] { return known }
     let pixels = DenseTensor<Float>(
       image.pixels.map { Float($0) / 127.5 - 1 }, shape: [1, image.height, image.width, 3])
     let moments = autoencoder.moments(of: pixels)
@@ -95,7 +107,9 @@ public struct TextToImagePipeline: Sendable {
     let means = stride(from: 0, to: elements.count, by: 2 * channels).flatMap { first in
       (first..<first + channels).map { (elements[$0] - shift) * scale }
     }
-    return DenseTensor(means, shape: [moments.shape[1], moments.shape[2], channels])
+    let latents = DenseTensor(means, shape: [moments.shape[1], moments.shape[2], channels])
+    caches.encodedImages.insert(latents, for: key, bytes: 4 * latents.shape.count + image.pixels.count)
+    return latents
   }
 
   /// Generates the images of a request.
