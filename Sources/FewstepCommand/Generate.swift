@@ -68,6 +68,12 @@ struct Generate: AsyncParsableCommand {
       valueName: "format"))
   var precision = Precision.float32
 
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Share of the pixels that self-attention merges at its finest resolution, 0 to 0.75.", valueName: "share"))
+  var tokenMerging: Double?
+
   @Option(help: ArgumentHelp("Refuse to take more memory than this, such as 800M or 1.5G.", valueName: "size"))
   var maxMemory: ByteCount?
 
@@ -191,6 +197,7 @@ struct Generate: AsyncParsableCommand {
       strength: strength, shift: sampler.shift, guidance: try guidance.guidance())
     request.noise = noise
     request.memoryLimit = maxMemory?.bytes
+    request.tokenMerging = tokenMerging
     request.tolerance = sampler.tolerance
     request.maximumEvaluations = sampler.maximumEvaluations
     return request
@@ -211,6 +218,7 @@ struct Generate: AsyncParsableCommand {
     fields += ["CFG scale: \(guidance.scale)", "Seed: \(seed)"]
     if guidance.method != .cfg { fields.append("Guidance: \(guidance.method.rawValue)") }
     if precision != .float32 { fields.append("Precision: \(precision.rawValue)") }
+    if let tokenMerging, tokenMerging > 0 { fields.append("Token merging ratio: \(tokenMerging)") }
     if noise != .fewstep { fields.append("RNG: \(noise.rawValue)") }
     if request.count > 1 { fields.append("Image: \(image.index)") }
     fields += [

@@ -39,7 +39,8 @@ public struct UNet2DConditionModel: Sendable {
     _ folder: ModelFolder, component: String = "unet", precision: Precision = .float32
   ) throws(CheckpointError) {
     let configuration = try UNetConfiguration(folder, component: component)
-    let loader = LayerLoader(try folder.weights(component: component), precision: precision)
+    let loader = LayerLoader(
+      try folder.weights(component: component), precision: precision, pruning: configuration.pruning)
     let channels = configuration.blockChannels
     let last = channels.count - 1
     let style = ResidualBlock.Style(
@@ -50,7 +51,7 @@ public struct UNet2DConditionModel: Sendable {
       try SpatialTransformer(
         loader, channels: channels[level], heads: configuration.heads[level],
         layers: configuration.transformerLayers[level], contextWidth: configuration.contextWidth,
-        groups: configuration.groups)
+        groups: configuration.groups, mergesTokens: level == configuration.finestAttention)
     }
 
     convIn = try loader.precise.convolution(
@@ -164,12 +165,15 @@ public struct UNet2DConditionModel: Sendable {
 
   /// Where the tensors of an evaluation of `batch` images lie, each `[height, width, inChannels]` with a prompt of
   /// `promptLength` tokens of its own, which count.
-  public func activationPlan(batch: Int, height: Int, width: Int, promptLength: Int) -> ActivationPlan {
+  public func activationPlan(
+    batch: Int, height: Int, width: Int, promptLength: Int, tokenMerging: Double = 0
+  ) -> ActivationPlan {
     ActivationArena.rehearse {
       let prompt = prepare(DenseTensor(zeros: [promptLength, configuration.contextWidth]))
       return self(
         DenseTensor(zeros: [batch, height, width, configuration.inChannels]),
-        timesteps: Array(repeating: 0, count: batch), prompts: Array(repeating: prompt, count: batch))
+        timesteps: Array(repeating: 0, count: batch), prompts: Array(repeating: prompt, count: batch),
+        tokenMerging: tokenMerging)
     }
   }
 
@@ -180,10 +184,14 @@ public struct UNet2DConditionModel: Sendable {
   ///   - timesteps: one per image.
   ///   - prompts: one per image.
   ///   - perturbations: one per image, nil for the model as it is; none at all for no image.
+  ///   - tokenMerging: the share of the pixels, up to 0.75, that self-attention merges at its finest resolution
+  ///     (arXiv:2303.17604). Images are treated one by one.
+  ///   - probe: looks at layers, and may change what they give.
   /// - Returns: `[batch, height, width, outChannels]`.
   /// - Precondition: the shapes fit.
   public func callAsFunction(
-    _ sample: DenseTensor<Float>, timesteps: [Double], prompts: [Prompt], perturbations: [UNetPerturbation?] = []
+    _ sample: DenseTensor<Float>, timesteps: [Double], prompts: [Prompt], perturbations: [UNetPerturbation?] = [],
+    tokenMerging: Double = 0, probe: UNetProbe? = nil
   ) -> DenseTensor<Float> {
     precondition(perturbations.isEmpty || perturbations.count == sample.shape[0])
     let isPlain = perturbations.allSatisfy { $0 == nil }
@@ -196,8 +204,14 @@ public struct UNet2DConditionModel: Sendable {
       prompts.map { $0.keyValues[block] }
     }[...]
 
+    func residual(_ block: Block, _ name: String, layer: Int, on input: DenseTensor<Float>) -> DenseTensor<Float> {
+      var output = block.residuals[layer](input, time: time)
+      probe?.finished("\(name).resnets.\(layer)", &output) { block.residuals[layer].skipped(input) }
+      return output
+    }
+
     func run(_ block: Block, _ name: String, layer: Int, on input: DenseTensor<Float>) -> DenseTensor<Float> {
-      let hidden = block.residuals[layer](input, time: time)
+      let hidden = residual(block, name, layer: layer, on: input)
       guard layer < block.transformers.count else { return hidden }
       let transformer = block.transformers[layer]
       defer { context = context.dropFirst(transformer.blocks.count) }
@@ -207,7 +221,8 @@ public struct UNet2DConditionModel: Sendable {
         : perturbations.map { perturbation in
           perturbation.flatMap { $0.layers.contains("\(name).attentions.\(layer)") ? $0.kind : nil }
         }
-      return transformer(hidden, context: context, perturbations: kinds)
+      return transformer(
+        hidden, context: context, perturbations: kinds, tokenMerging: tokenMerging, probe: probe)
     }
 
     let centered = configuration.centersInput ? sample.affine(scale: 2, shift: -1) : sample
@@ -229,7 +244,7 @@ public struct UNet2DConditionModel: Sendable {
     }
     if let mid {
       hidden = run(mid, "mid_block", layer: 0, on: hidden)
-      if mid.residuals.count > 1 { hidden = mid.residuals[1](hidden, time: time) }
+      if mid.residuals.count > 1 { hidden = residual(mid, "mid_block", layer: 1, on: hidden) }
     }
     let multiple = 1 << (down.count - 1)
     let isUneven = sample.shape[1] % multiple != 0 || sample.shape[2] % multiple != 0

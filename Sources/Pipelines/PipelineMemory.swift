@@ -17,7 +17,7 @@ public struct MemoryEstimate: Hashable, Sendable {
 
 /// What the networks of a pipeline are run with: computations of one kind have the same tensors.
 enum ComputationKind: Hashable, Sendable {
-  case denoising([GuidanceBranch.Perturbation], Shape, promptLengths: [Int])
+  case denoising([GuidanceBranch.Perturbation], Shape, promptLengths: [Int], tokenMerging: Double)
   case decoding(Shape)
 }
 
@@ -35,7 +35,8 @@ extension TextToImagePipeline {
       }.max() ?? 1
     let images = min(max(request.count, 1), batchSize)
     let denoising = denoiser.activationPlan(
-      batch: images * branches, height: shape[0], width: shape[1], promptLength: promptEncoder.tokenizer.maximumLength)
+      batch: images * branches, height: shape[0], width: shape[1], promptLength: promptEncoder.tokenizer.maximumLength,
+      tokenMerging: request.tokenMerging ?? 0)
     return MemoryEstimate(
       weights: promptEncoder.model.weightBytes + denoiser.weightBytes + autoencoder.weightBytes,
       denoising: denoising.peakBytes, decoding: autoencoder.decodingPlan(height: shape[0], width: shape[1]).peakBytes)

@@ -109,6 +109,9 @@ public struct TextToImagePipeline: Sendable {
     let guidance: any Guidance = request.guidance ?? classifierFree
     let shape = try latentShape(size: request.image.map { ($0.width, $0.height) } ?? request.size)
     let picture = try picture(of: request)
+    if let share = request.tokenMerging, !(0...0.75).contains(share) {
+      throw PipelineError.invalidRequest(name: "the token merging", found: "\(share)", expected: "0 to 0.75")
+    }
     guard (1...1 << 20).contains(request.count), batchSize > 0 else {
       throw PipelineError.invalidRequest(name: "the count", found: "\(request.count)", expected: "1 to \(1 << 20)")
     }
@@ -138,7 +141,7 @@ public struct TextToImagePipeline: Sendable {
         start: picture.map { picture in .images(images.map { _ in picture }) }
           ?? request.latents.map { latents in .unitVariance(images.map { latents[outer: $0] }) } ?? .noise,
         guidance: guidance, noise: noise, observe: { try observe(.step($0, images: images)) },
-        denoise: { try denoise($0, prompts: [prompts], memory: memory) })
+        denoise: { try denoise($0, prompts: [prompts], tokenMerging: request.tokenMerging, memory: memory) })
       try Task.checkCancellation()
       for (sample, index) in zip(samples, images) {
         var image = try decode([sample.state], firstIndex: index, memory: memory)[0]
