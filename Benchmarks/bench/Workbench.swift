@@ -27,13 +27,14 @@ struct Workbench: Sendable {
   struct Batch: Sendable {
     var latents: [DenseTensor<Float>] = []
     var pixels: [DenseTensor<Float>] = []
+    var images: [Image] = []
     var seconds = 0.0
   }
 
   /// Samples picture i from prompt i and noise field i, whatever the batches.
   func sample(
     _ prompts: [String], negative: String = "", scale: Double, plan: SamplingPlan, with pipeline: TextToImagePipeline,
-    decoding: Bool = true, progress: Progress
+    decoding: Bool = true, tokenMerging: Double? = nil, progress: Progress
   ) async throws -> Batch {
     let guidance = try ClassifierFreeGuidance(scale: scale)
     let shape = try pipeline.latentShape(size: nil)
@@ -49,8 +50,12 @@ struct Workbench: Sendable {
       let latents: [DenseTensor<Float>] = try await plan.run(
         fields: range.map { NoiseField(seed: Self.seed, image: UInt32($0)) }, shape: shape, guidance: guidance,
         observe: { step in progress.update(Double(first) + Double(step.step * range.count) / Double(plan.stepCount)) },
-        denoise: { try pipeline.denoise($0, prompts: pairs) })
-      if decoding { batch.pixels += try pipeline.decode(latents).map(\.pixels) }
+        denoise: { try pipeline.denoise($0, prompts: pairs, tokenMerging: tokenMerging) })
+      if decoding {
+        let decoded = try pipeline.decode(latents)
+        batch.pixels += decoded.map(\.pixels)
+        batch.images += decoded.map(\.image)
+      }
       batch.seconds += (ContinuousClock.now - start) / .seconds(1)
       batch.latents += latents
     }

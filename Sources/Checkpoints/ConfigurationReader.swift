@@ -105,6 +105,13 @@ package struct ConfigurationReader {
     return strings
   }
 
+  /// The members of an object, nil where there is none.
+  package func object(_ key: String) throws(CheckpointError) -> [String: JSONValue]? {
+    guard let value = value(key) else { return nil }
+    guard case .object(let members) = value else { throw failure(key, expected: "an object") }
+    return members
+  }
+
   /// Refuses values of features that are not here: `key` must be absent, null or one of `allowed`.
   package func require(_ key: String, in allowed: JSONValue...) throws(CheckpointError) {
     guard let value = value(key), !allowed.contains(value) else { return }

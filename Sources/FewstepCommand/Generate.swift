@@ -84,6 +84,12 @@ struct Generate: AsyncParsableCommand {
       valueName: "format"))
   var precision: Precision?
 
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Share of the pixels that self-attention merges at its finest resolution, 0 to 0.75.", valueName: "share"))
+  var tokenMerging: Double?
+
   @Option(help: ArgumentHelp("Refuse to take more memory than this, such as 800M or 1.5G.", valueName: "size"))
   var maxMemory: ByteCount?
 
@@ -189,6 +195,7 @@ struct Generate: AsyncParsableCommand {
     request.shift = sampler.shift
     request.noise = noise
     request.memoryLimit = maxMemory?.bytes
+    request.tokenMerging = tokenMerging
     request.tolerance = sampler.tolerance
     request.maximumEvaluations = sampler.maximumEvaluations
     return try allPrompts().map { prompt in
@@ -223,6 +230,7 @@ struct Generate: AsyncParsableCommand {
     if guidance.method != .cfg { fields.append("Guidance: \(guidance.method.rawValue)") }
     if let preset { fields.append("Preset: \(preset.name)") }
     if chosenPrecision != .float32 { fields.append("Precision: \(chosenPrecision.rawValue)") }
+    if let tokenMerging, tokenMerging > 0 { fields.append("Token merging ratio: \(tokenMerging)") }
     if noise != .fewstep { fields.append("RNG: \(noise.rawValue)") }
     if request.count > 1 { fields.append("Image: \(image.index)") }
     fields += [

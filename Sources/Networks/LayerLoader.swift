@@ -9,18 +9,24 @@ struct LayerLoader {
   private let precision: Precision
   private let format: WeightFormat
   private let tally: Tally
+  private let pruning: UNetPruning
 
   /// What all layers of a network have taken together.
   private final class Tally {
     var bytes = 0
   }
 
-  init(_ weights: WeightStore, precision: Precision) {
-    self.init(weights, format: precision.weights, precision: precision, prefix: "", tally: Tally())
+  init(_ weights: WeightStore, precision: Precision, pruning: UNetPruning = UNetPruning()) {
+    self.init(
+      weights, format: precision.weights, precision: precision, prefix: "", tally: Tally(), pruning: pruning)
   }
 
-  private init(_ weights: WeightStore, format: WeightFormat, precision: Precision, prefix: String, tally: Tally) {
+  private init(
+    _ weights: WeightStore, format: WeightFormat, precision: Precision, prefix: String, tally: Tally,
+    pruning: UNetPruning
+  ) {
     self.weights = weights
+    self.pruning = pruning
     self.format = format
     self.precision = precision
     self.prefix = prefix
@@ -28,6 +34,15 @@ struct LayerLoader {
   }
 
   var attention: AttentionPrecision { precision.attention }
+
+  /// The name of what the layers belong to.
+  var path: String { String(prefix.dropLast()) }
+
+  /// Whether that has been pruned away.
+  var isRemoved: Bool { pruning.blocks.contains(path) }
+
+  /// How many of an attention's heads are left.
+  func remainingHeads(of heads: Int) -> Int { pruning.heads[path] ?? heads }
 
   /// The memory of all layers made so far.
   var byteCount: Int { tally.bytes }
@@ -45,7 +60,8 @@ struct LayerLoader {
 
   /// The layers below `name`.
   subscript(_ name: String) -> LayerLoader {
-    LayerLoader(weights, format: format, precision: precision, prefix: prefix + name + ".", tally: tally)
+    LayerLoader(
+      weights, format: format, precision: precision, prefix: prefix + name + ".", tally: tally, pruning: pruning)
   }
 
   subscript(_ name: String, _ index: Int) -> LayerLoader {
@@ -60,7 +76,8 @@ struct LayerLoader {
 
   /// The same layers in single precision, or near it: for those that are few and that everything depends on.
   var precise: LayerLoader {
-    LayerLoader(weights, format: precision.fewWeights, precision: precision, prefix: prefix, tally: tally)
+    LayerLoader(
+      weights, format: precision.fewWeights, precision: precision, prefix: prefix, tally: tally, pruning: pruning)
   }
 
   func convolution(

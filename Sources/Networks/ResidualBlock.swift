@@ -18,25 +18,34 @@ struct ResidualBlock: Sendable {
   }
 
   private let style: Style
-  private let norm1: NormParameters
-  private let conv1: PackedWeights
-  private let timeProjection: PackedWeights?
-  private let norm2: NormParameters
-  private let conv2: PackedWeights
+  /// nil where it has been pruned away.
+  private let branch: Branch?
   private let shortcut: PackedWeights?
+
+  private struct Branch: Sendable {
+    let norm1: NormParameters
+    let conv1: PackedWeights
+    let timeProjection: PackedWeights?
+    let norm2: NormParameters
+    let conv2: PackedWeights
+
+    init(_ loader: LayerLoader, from channels: Int, to outputs: Int, style: Style) throws(CheckpointError) {
+      norm1 = try loader.norm("norm1", channels, epsilon: style.epsilon)
+      conv1 = try loader.convolution("conv1", from: channels, to: outputs)
+      if let timeWidth = style.timeWidth {
+        timeProjection = try loader.precise.linear(
+          "time_emb_proj", from: timeWidth, to: style.scalesAndShifts ? 2 * outputs : outputs)
+      } else {
+        timeProjection = nil
+      }
+      norm2 = try loader.norm("norm2", outputs, epsilon: style.epsilon)
+      conv2 = try loader.convolution("conv2", from: outputs, to: outputs)
+    }
+  }
 
   init(_ loader: LayerLoader, from channels: Int, to outputs: Int, style: Style) throws(CheckpointError) {
     self.style = style
-    norm1 = try loader.norm("norm1", channels, epsilon: style.epsilon)
-    conv1 = try loader.convolution("conv1", from: channels, to: outputs)
-    if let timeWidth = style.timeWidth {
-      timeProjection = try loader.precise.linear(
-        "time_emb_proj", from: timeWidth, to: style.scalesAndShifts ? 2 * outputs : outputs)
-    } else {
-      timeProjection = nil
-    }
-    norm2 = try loader.norm("norm2", outputs, epsilon: style.epsilon)
-    conv2 = try loader.convolution("conv2", from: outputs, to: outputs)
+    branch = loader.isRemoved ? nil : try Branch(loader, from: channels, to: outputs, style: style)
     shortcut = channels == outputs ? nil : try loader.linear("conv_shortcut", from: channels, to: outputs)
   }
 
@@ -44,20 +53,27 @@ struct ResidualBlock: Sendable {
   ///   - input: `[batch, height, width, channels]`.
   ///   - time: `[batch, timeWidth]`, after its activation where the style has one.
   func callAsFunction(_ input: consuming DenseTensor<Float>, time: DenseTensor<Float>? = nil) -> DenseTensor<Float> {
-    let projected = timeProjection.flatMap { projection in time?.linear(projection) }
+    guard let branch else { return skipped(input) }
+    let projected = branch.timeProjection.flatMap { projection in time?.linear(projection) }
     let same = ConvolutionGeometry(padding: .init(1))
     // Where there is a shortcut, the input is not needed after it, and the norm may take its memory.
     let skip: DenseTensor<Float>
     if let shortcut { skip = input.convolved(with: shortcut) } else { skip = copy input }
-    var hidden = normalized(consume input, norm1)
-    hidden = hidden.convolved(with: conv1, same, imageBias: style.scalesAndShifts ? nil : projected)
+    var hidden = normalized(consume input, branch.norm1)
+    hidden = hidden.convolved(with: branch.conv1, same, imageBias: style.scalesAndShifts ? nil : projected)
     if style.scalesAndShifts, let projected {
       let halves = projected.splitColumns(2)
-      hidden = normalized(consume hidden, norm2, imageScale: halves[0], imageShift: halves[1])
+      hidden = normalized(consume hidden, branch.norm2, imageScale: halves[0], imageShift: halves[1])
     } else {
-      hidden = normalized(consume hidden, norm2)
+      hidden = normalized(consume hidden, branch.norm2)
     }
-    return hidden.convolved(with: conv2, same, residual: skip, scale: Float(1 / style.divisor))
+    return hidden.convolved(with: branch.conv2, same, residual: skip, scale: Float(1 / style.divisor))
+  }
+
+  /// What is left of the output without the branch.
+  func skipped(_ input: DenseTensor<Float>) -> DenseTensor<Float> {
+    let skip = shortcut.map { input.convolved(with: $0) } ?? input
+    return style.divisor == 1 ? skip : skip.affine(scale: Float(1 / style.divisor), shift: 0)
   }
 
   private func normalized(

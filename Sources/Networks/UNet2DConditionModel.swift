@@ -41,7 +41,8 @@ public struct UNet2DConditionModel: Sendable {
     _ folder: ModelFolder, component: String = "unet", precision: Precision = .float32
   ) throws(CheckpointError) {
     let configuration = try UNetConfiguration(folder, component: component)
-    let loader = LayerLoader(try folder.weights(component: component), precision: precision)
+    let loader = LayerLoader(
+      try folder.weights(component: component), precision: precision, pruning: configuration.pruning)
     let channels = configuration.blockChannels
     let last = channels.count - 1
     let style = ResidualBlock.Style(
@@ -52,7 +53,7 @@ public struct UNet2DConditionModel: Sendable {
       try SpatialTransformer(
         loader, channels: channels[level], heads: configuration.heads[level],
         layers: configuration.transformerLayers[level], contextWidth: configuration.contextWidth,
-        groups: configuration.groups)
+        groups: configuration.groups, mergesTokens: level == configuration.finestAttention)
     }
 
     convIn = try loader.precise.convolution(
@@ -169,12 +170,15 @@ public struct UNet2DConditionModel: Sendable {
 
   /// Where the tensors of an evaluation of `batch` images lie, each `[height, width, inChannels]` with a prompt of
   /// `promptLength` tokens of its own, which count.
-  public func activationPlan(batch: Int, height: Int, width: Int, promptLength: Int) -> ActivationPlan {
+  public func activationPlan(
+    batch: Int, height: Int, width: Int, promptLength: Int, tokenMerging: Double = 0
+  ) -> ActivationPlan {
     ActivationArena.rehearse {
       let prompt = prepare(DenseTensor(zeros: [promptLength, configuration.contextWidth]))
       return self(
         DenseTensor(zeros: [batch, height, width, configuration.inChannels]),
-        timesteps: Array(repeating: 0, count: batch), prompts: Array(repeating: prompt, count: batch))
+        timesteps: Array(repeating: 0, count: batch), prompts: Array(repeating: prompt, count: batch),
+        tokenMerging: tokenMerging)
     }
   }
 
@@ -185,12 +189,18 @@ public struct UNet2DConditionModel: Sendable {
   ///   - timesteps: one per image.
   ///   - prompts: one per image.
   ///   - perturbations: one per image, nil for the model as it is; none at all for no image.
+  ///   - tokenMerging: the share of the pixels, up to 0.75, that self-attention merges at its finest resolution
+  ///     (arXiv:2303.17604). Images are treated one by one.
+  ///   - probe: looks at layers, and may change what they give.
   /// - Returns: `[batch, height, width, outChannels]`.
   /// - Precondition: the shapes fit.
   public func callAsFunction(
-    _ sample: DenseTensor<Float>, timesteps: [Double], prompts: [Prompt], perturbations: [UNetPerturbation?] = []
+    _ sample: DenseTensor<Float>, timesteps: [Double], prompts: [Prompt], perturbations: [UNetPerturbation?] = [],
+    tokenMerging: Double = 0, probe: UNetProbe? = nil
   ) -> DenseTensor<Float> {
-    let evaluation = UNetEvaluation(self, timesteps: timesteps, prompts: prompts, perturbations: perturbations)
+    let evaluation = UNetEvaluation(
+      self, timesteps: timesteps, prompts: prompts, perturbations: perturbations, tokenMerging: tokenMerging,
+      probe: probe)
     var maps = evaluation.enter(sample)
     evaluation.descend(&maps, to: evaluation.mapCount)
     return evaluation.leave(evaluation.ascend(evaluation.turn(maps[maps.count - 1]), &maps, to: 0))

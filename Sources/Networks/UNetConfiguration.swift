@@ -11,6 +11,8 @@ public struct UNetConfiguration: Sendable {
   public let blockChannels: [Int]
   /// The width of the prompt's embeddings.
   public let contextWidth: Int
+  /// What has been removed since.
+  public private(set) var pruning = UNetPruning()
 
   let centersInput: Bool
   let cosineFirst: Bool
@@ -95,6 +97,13 @@ public struct UNetConfiguration: Sendable {
     timeWidth = try reader.count("time_embedding_dim", default: 4 * blockChannels[0])
     inKernel = try Self.oddKernel(reader, "conv_in_kernel")
     outKernel = try Self.oddKernel(reader, "conv_out_kernel")
+    let configuration = self
+    pruning = try UNetPruning(reader) { () throws(CheckpointError) in try configuration.checkedLayerList(reader) }
+  }
+
+  /// The finest level that has attention.
+  var finestAttention: Int? {
+    blockChannels.indices.first { downHasAttention[$0] || upHasAttention[blockChannels.count - 1 - $0] }
   }
 
   private static func oddKernel(_ reader: ConfigurationReader, _ key: String) throws(CheckpointError) -> Int {

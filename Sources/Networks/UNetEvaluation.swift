@@ -14,6 +14,8 @@ struct UNetEvaluation {
   private let prompts: [UNet2DConditionModel.Prompt]
   private let perturbations: [UNetPerturbation?]
   private let isPlain: Bool
+  private let tokenMerging: Double
+  private let probe: UNetProbe?
   /// Down, middle and up, and where the keys and values of each one's transformers begin.
   private let blocks: [(name: String, block: Block, firstContext: Int)]
   /// What makes map 1, map 2 ...; no layer for a change of resolution.
@@ -23,13 +25,15 @@ struct UNetEvaluation {
 
   init(
     _ model: UNet2DConditionModel, timesteps: [Double], prompts: [UNet2DConditionModel.Prompt],
-    perturbations: [UNetPerturbation?]
+    perturbations: [UNetPerturbation?], tokenMerging: Double = 0, probe: UNetProbe? = nil
   ) {
     precondition(timesteps.count == prompts.count)
     precondition(perturbations.isEmpty || perturbations.count == prompts.count)
     self.model = model
     self.prompts = prompts
     self.perturbations = perturbations
+    self.tokenMerging = tokenMerging
+    self.probe = probe
     isPlain = perturbations.allSatisfy { $0 == nil }
     let embedded = model.timeEmbedding(timesteps)
     time =
@@ -78,8 +82,9 @@ struct UNetEvaluation {
   /// From the last map through the middle of the network.
   func turn(_ deepest: DenseTensor<Float>) -> DenseTensor<Float> {
     guard let mid = model.mid else { return deepest }
-    let hidden = run(model.down.count, layer: 0, on: deepest)
-    return mid.residuals.count > 1 ? mid.residuals[1](hidden, time: time) : hidden
+    let index = model.down.count
+    let hidden = run(index, layer: 0, on: deepest)
+    return mid.residuals.count > 1 ? residual(index, layer: 1, on: hidden) : hidden
   }
 
   /// Goes up until `count` maps are left.
@@ -113,7 +118,7 @@ struct UNetEvaluation {
 
   private func run(_ index: Int, layer: Int, on input: DenseTensor<Float>) -> DenseTensor<Float> {
     let (name, block, firstContext) = blocks[index]
-    let hidden = block.residuals[layer](input, time: time)
+    let hidden = residual(index, layer: layer, on: input)
     guard layer < block.transformers.count else { return hidden }
     let transformer = block.transformers[layer]
     let first = block.transformers[..<layer].reduce(firstContext) { $0 + $1.blocks.count }
@@ -124,6 +129,14 @@ struct UNetEvaluation {
       : perturbations.map { perturbation in
         perturbation.flatMap { $0.layers.contains("\(name).attentions.\(layer)") ? $0.kind : nil }
       }
-    return transformer(hidden, context: context[...], perturbations: kinds)
+    return transformer(
+      hidden, context: context[...], perturbations: kinds, tokenMerging: tokenMerging, probe: probe)
+  }
+
+  private func residual(_ index: Int, layer: Int, on input: DenseTensor<Float>) -> DenseTensor<Float> {
+    let (name, block, _) = blocks[index]
+    var output = block.residuals[layer](input, time: time)
+    probe?.finished("\(name).resnets.\(layer)", &output) { block.residuals[layer].skipped(input) }
+    return output
   }
 }

@@ -42,6 +42,9 @@ public struct GenerationRequest: Sendable {
   public var strength: Double
   /// The most memory to take, in bytes; a request that needs more is refused before anything is computed.
   public var memoryLimit: Int?
+  /// The share of the pixels, 0 to 0.75, that self-attention merges at its finest resolution (arXiv:2303.17604): faster
+  /// for large images and not the same image.
+  public var tokenMerging: Double?
   /// The shift of a flow's grid; nil takes the model's own.
   public var shift: Double?
 

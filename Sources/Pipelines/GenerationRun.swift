@@ -55,7 +55,10 @@ extension TextToImagePipeline {
               try deliver(outbox.take())
               try observe(.step(step, images: positions))
             },
-            denoise: { try denoise($0, prompts: batch.map { known[$0.request]! }, memory: memory) })
+            denoise: {
+              try denoise(
+                $0, prompts: batch.map { known[$0.request]! }, tokenMerging: group.tokenMerging, memory: memory)
+            })
           try Task.checkCancellation()
           // Latents of one batch at most wait to be decoded.
           try await decoding.next()

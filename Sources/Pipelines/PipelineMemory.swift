@@ -20,7 +20,7 @@ public struct MemoryEstimate: Hashable, Sendable {
 
 /// What the networks of a pipeline are run with: computations of one kind have the same tensors.
 enum ComputationKind: Hashable, Sendable {
-  case denoising([GuidanceBranch.Perturbation], Shape, promptLengths: [Int])
+  case denoising([GuidanceBranch.Perturbation], Shape, promptLengths: [Int], tokenMerging: Double)
   case decoding(Shape)
 }
 
@@ -50,7 +50,7 @@ extension TextToImagePipeline {
       let (height, width) = (group.shape[0], group.shape[1])
       let plan = denoiser.activationPlan(
         batch: min(group.images.count, batchSize) * branches, height: height, width: width,
-        promptLength: promptEncoder.tokenizer.maximumLength)
+        promptLength: promptEncoder.tokenizer.maximumLength, tokenMerging: group.tokenMerging)
       denoising = max(denoising, plan.peakBytes)
       decoding = max(decoding, autoencoder.decodingPlan(height: height, width: width).peakBytes)
     }

@@ -70,17 +70,20 @@ extension TextToImagePipeline {
 
   /// Evaluates the denoiser on many requests at once.
   ///
-  /// - Parameter prompts: of each image, or those of all.
+  /// - Parameters:
+  ///   - prompts: of each image, or those of all.
+  ///   - tokenMerging: as ``GenerationRequest/tokenMerging``.
   /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)`` for a branch without a prompt; `UnknownLayerError`
   ///   for one that disturbs a layer that is not there.
   public func denoise(
-    _ requests: [DenoiserRequest<DenseTensor<Float>>], prompts: [Prompts]
+    _ requests: [DenoiserRequest<DenseTensor<Float>>], prompts: [Prompts], tokenMerging: Double? = nil
   ) throws -> [DenseTensor<Float>] {
-    try denoise(requests, prompts: prompts, memory: nil)
+    try denoise(requests, prompts: prompts, tokenMerging: tokenMerging, memory: nil)
   }
 
   func denoise(
-    _ requests: [DenoiserRequest<DenseTensor<Float>>], prompts: [Prompts], memory: ActivationMemory<ComputationKind>?
+    _ requests: [DenoiserRequest<DenseTensor<Float>>], prompts: [Prompts], tokenMerging: Double?,
+    memory: ActivationMemory<ComputationKind>?
   ) throws -> [DenseTensor<Float>] {
     let states = requests.map { request in
       let scale = scheduler.prediction.inputScale(at: request.time)
@@ -97,10 +100,12 @@ extension TextToImagePipeline {
     let input = DenseTensor.stacking(states)
     func evaluate() -> DenseTensor<Float> {
       denoiser(
-        input, timesteps: requests.map(\.time.timestep), prompts: branches, perturbations: perturbations)
+        input, timesteps: requests.map(\.time.timestep), prompts: branches, perturbations: perturbations,
+        tokenMerging: tokenMerging ?? 0)
     }
     let kind = ComputationKind.denoising(
-      requests.map(\.branch.perturbation), states[0].shape, promptLengths: branches.map(\.length))
+      requests.map(\.branch.perturbation), states[0].shape, promptLengths: branches.map(\.length),
+      tokenMerging: tokenMerging ?? 0)
     let output = memory?.run(kind, evaluate) ?? evaluate()
     return requests.indices.map { output[outer: $0] }
   }

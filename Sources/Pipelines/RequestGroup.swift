@@ -14,6 +14,8 @@ struct RequestGroup {
   let picture: DenseTensor<Float>?
   /// What each image starts from in place of noise, `[count, height, width, channels]`.
   let latents: DenseTensor<Float>?
+  /// As ``GenerationRequest/tokenMerging``.
+  let tokenMerging: Double
   /// Indices of the requests.
   var members: [Int]
   /// In the order of the members.
@@ -42,6 +44,7 @@ private struct SharedOptions: Hashable {
   let tolerance: Double
   let maximumEvaluations: Int
   let guidanceScale: Double
+  let tokenMerging: Double?
   let shape: Shape
 
   /// nil for a request that starts from tensors, has a guidance of its own, or whose noise is drawn in sequence.
@@ -56,6 +59,7 @@ private struct SharedOptions: Hashable {
     tolerance = request.tolerance
     maximumEvaluations = request.maximumEvaluations
     guidanceScale = request.guidanceScale
+    tokenMerging = request.tokenMerging
     self.shape = shape
   }
 }
@@ -70,6 +74,9 @@ extension TextToImagePipeline {
     for (number, request) in requests.enumerated() {
       guard (1...1 << 20).contains(request.count), batchSize > 0 else {
         throw PipelineError.invalidRequest(name: "the count", found: "\(request.count)", expected: "1 to \(1 << 20)")
+      }
+      if let share = request.tokenMerging, !(0...0.75).contains(share) {
+        throw PipelineError.invalidRequest(name: "the token merging", found: "\(share)", expected: "0 to 0.75")
       }
       let shape = try latentShape(size: request.image.map { ($0.width, $0.height) } ?? request.size)
       let shared = SharedOptions(request, shape: shape)
@@ -97,7 +104,7 @@ extension TextToImagePipeline {
     return RequestGroup(
       sampler: sampler, guidance: request.guidance ?? classifierFree, shape: shape,
       noise: request.noise.source(seed: request.seed, count: request.count), picture: picture,
-      latents: request.latents, members: [])
+      latents: request.latents, tokenMerging: request.tokenMerging ?? 0, members: [])
   }
 
   /// The latents of the image that a request starts from, if it does.

@@ -106,7 +106,8 @@ import Testing
     var header: [String] = []
     var offset = 0
     for (name, count) in zip(names, counts) {
-      header.append(#""\#(name)":{"dtype":"F32","shape":[\#(count)],"data_offsets":[\#(offset),\#(offset + 4 * count)]}"#)
+      header.append(
+        #""\#(name)":{"dtype":"F32","shape":[\#(count)],"data_offsets":[\#(offset),\#(offset + 4 * count)]}"#)
       offset += 4 * count
     }
     let bytes = (0..<offset / 4).flatMap { value in withUnsafeBytes(of: Float(value)) { Array($0) } }

@@ -22,6 +22,7 @@ struct OtherCommandTests {
           grids                   List the grids of times and the paper of each.
           plan                    Print the compiled plan of a sampler on a model's noise path.
           tokenize                Print the token ids of a text, and what the length limit cuts off.
+          prune                   Remove attention heads and blocks that matter least from a model's UNet.
 
           See 'fewstep help <subcommand>' for detailed help.
 

@@ -1,0 +1,131 @@
+import ArgumentParser
+import Fewstep
+import Foundation
+import Glyphs
+
+struct Prune: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Remove attention heads and blocks that matter least from a model's UNet.",
+    discussion: """
+      Heads and blocks are scored by how much the prediction changes without them, on trajectories of the calibration \
+      prompts. OUT is a folder that fewstep reads like any other; its matrices are smaller, and diffusers cannot read \
+      it. IN may be "glyphs", the bundled model, which brings prompts of its own.
+      """)
+
+  @Argument(help: ArgumentHelp("Model in diffusers' layout, or glyphs.", valueName: "in"))
+  var input: String
+
+  @Argument(help: ArgumentHelp("New folder to write.", valueName: "out"))
+  var output: String
+
+  @Option(parsing: .unconditional, help: ArgumentHelp("Share of the heads to remove, such as 25%.", valueName: "share"))
+  var heads = Share(0)
+
+  @Option(parsing: .unconditional, help: "Number of transformers and residual blocks to remove.")
+  var blocks = 0
+
+  @Option(
+    help: ArgumentHelp(
+      "What makes up for removed heads: \(HeadCompensation.allCases.map(\.rawValue).joined(separator: ", ")).",
+      valueName: "name"))
+  var compensation = HeadCompensation.leastSquares
+
+  @Option(help: ArgumentHelp("Calibration prompts, one a line.", valueName: "file"))
+  var prompts: String?
+
+  @Option(parsing: .unconditional, help: "Predictions that the layers are scored on.")
+  var samples = 64
+
+  @Flag(help: "Print JSON about what was removed.")
+  var json = false
+
+  private struct Report: Encodable {
+    struct Part: Encodable {
+      let name: String
+      let head: Int?
+      let change: Double
+    }
+
+    let removed: [Part]
+    /// Bytes of the UNet's weights in memory.
+    let weightBytes: Int
+    let weightBytesBefore: Int
+  }
+
+  func validate() throws {
+    guard (0..<1).contains(heads.value) else {
+      throw ValidationError("--heads \(heads): expected 0% or more and less than 100%")
+    }
+    guard blocks >= 0 else { throw ValidationError("--blocks \(blocks): expected 0 or more") }
+    guard heads.value > 0 || blocks > 0 else { throw ValidationError("nothing to remove: give --heads or --blocks") }
+    guard (1...4096).contains(samples) else { throw ValidationError("--samples \(samples): expected 1 to 4096") }
+    guard prompts != nil || isBundled else {
+      throw ValidationError("--prompts is needed: only the bundled model brings prompts of its own")
+    }
+  }
+
+  private var isBundled: Bool { input == "glyphs" && !FileManager.default.fileExists(atPath: input) }
+
+  func run() async throws {
+    let folder =
+      isBundled ? try Glyphs.epsilon() : try ModelFolder(url: URL(filePath: input, directoryHint: .isDirectory))
+    let pipeline = try TextToImagePipeline(folder)
+    let calibration = try await pipeline.calibrationSamples(prompts: try calibrationPrompts(), limit: samples)
+    let study = try PruningStudy(pipeline.denoiser, samples: calibration)
+    let choice = try study.choose(headShare: heads.value, blocks: blocks, compensation: compensation)
+    let target = URL(filePath: output, directoryHint: .isDirectory)
+    try folder.writePruned(choice, to: target)
+    // Reading it back is the proof that it can be.
+    let pruned = try UNet2DConditionModel(ModelFolder(url: target))
+    let parts =
+      choice.blocks.map { Report.Part(name: $0.block, head: nil, change: $0.change) }
+      + choice.heads.map { Report.Part(name: $0.attention, head: $0.head, change: $0.change) }
+    if json {
+      try printJSON(
+        Report(
+          removed: parts, weightBytes: pruned.weightBytes, weightBytesBefore: pipeline.denoiser.weightBytes))
+    } else {
+      let rows = parts.map { [$0.name, $0.head.map { "head \($0)" } ?? "block", String(format: "%.4f", $0.change)] }
+      print(table([["removed", "", "change"]] + rows))
+      print("UNet: \(ByteCount(pipeline.denoiser.weightBytes)) before, \(ByteCount(pruned.weightBytes)) in \(output)")
+    }
+  }
+
+  private func calibrationPrompts() throws -> [String] {
+    guard let prompts else { return Self.glyphPrompts }
+    let lines = try String(contentsOf: URL(filePath: prompts), encoding: .utf8).split(whereSeparator: \.isNewline)
+      .map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
+    guard !lines.isEmpty else { throw ValidationError("\(prompts) holds no prompts") }
+    return lines
+  }
+
+  /// Every character once or more, in all colours.
+  private static let glyphPrompts: [String] = {
+    let colours = ["black", "white", "red", "green", "blue", "yellow", "orange", "purple"]
+    return Array("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789").enumerated().map { index, character in
+      let background = colours[(index + 1 + index / 8) % 8 == index % 8 ? (index + 2) % 8 : (index + 1 + index / 8) % 8]
+      let words = [index % 3 == 0 ? "bold " : "", index % 4 == 0 ? "italic " : "", "\(colours[index % 8]) "].joined()
+      return "a \(words)\(index < 26 ? "letter" : "digit") \(character) on a \(background) background, "
+        + (index % 2 == 0 ? "serif" : "sans")
+    }
+  }()
+}
+
+extension HeadCompensation: ExpressibleByArgument {}
+
+/// A share such as 25% or 0.25.
+struct Share: ExpressibleByArgument, CustomStringConvertible {
+  let value: Double
+
+  init(_ value: Double) {
+    self.value = value
+  }
+
+  init?(argument: String) {
+    let isPercentage = argument.hasSuffix("%")
+    guard let number = Double(isPercentage ? argument.dropLast() : argument[...]) else { return nil }
+    value = isPercentage ? number / 100 : number
+  }
+
+  var description: String { "\(100 * value)%" }
+}
