@@ -8,6 +8,11 @@ public enum SafetensorsWriter {
     case float32([Float])
     case float64([Double])
     case int64([Int64])
+    /// Bits of halves, of either format.
+    case float16([UInt16])
+    case bfloat16([UInt16])
+    case int8([Int8])
+    case uint8([UInt8])
   }
 
   /// A tensor to write.
@@ -46,6 +51,9 @@ public enum SafetensorsWriter {
       case .float32(let values): try file.write(values)
       case .float64(let values): try file.write(values)
       case .int64(let values): try file.write(values)
+      case .float16(let bits), .bfloat16(let bits): try file.write(bits)
+      case .int8(let values): try file.write(values)
+      case .uint8(let values): try file.write(values)
       }
     }
     try file.commit()
@@ -113,6 +121,10 @@ extension SafetensorsWriter.Values {
     case .float32: .float32
     case .float64: .float64
     case .int64: .int64
+    case .float16: .float16
+    case .bfloat16: .bfloat16
+    case .int8: .int8
+    case .uint8: .uint8
     }
   }
 
@@ -121,6 +133,9 @@ extension SafetensorsWriter.Values {
     case .float32(let values): values.count
     case .float64(let values): values.count
     case .int64(let values): values.count
+    case .float16(let bits), .bfloat16(let bits): bits.count
+    case .int8(let values): values.count
+    case .uint8(let values): values.count
     }
   }
 }

@@ -5,5 +5,6 @@ import Fewstep
 struct FewstepCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "fewstep", abstract: "Samples text-to-image diffusion models in few steps, on the CPU.",
-    version: fewstepVersion, subcommands: [Generate.self, Solvers.self, Grids.self, Plan.self, Tokenize.self])
+    version: fewstepVersion,
+    subcommands: [Generate.self, Quantize.self, Solvers.self, Grids.self, Plan.self, Tokenize.self])
 }

@@ -64,9 +64,9 @@ struct Generate: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "What the networks compute with: \(Precision.allCases.map(\.rawValue).joined(separator: ", ")).",
+      "What the networks compute with: fp32, fp16, bf16 or int8. Default: what the model is stored for, or fp32.",
       valueName: "format"))
-  var precision = Precision.float32
+  var precision: Precision?
 
   @Option(help: ArgumentHelp("Refuse to take more memory than this, such as 800M or 1.5G.", valueName: "size"))
   var maxMemory: ByteCount?
@@ -144,11 +144,12 @@ struct Generate: AsyncParsableCommand {
     var files: [String] = []
     for image in images {
       let url = outputURL(for: image.index, of: images.count)
-      try image.image.write(to: url, text: [("parameters", parameters(for: image, request, sampling))])
+      try image.image.write(
+        to: url, text: [("parameters", parameters(for: image, request, sampling, pipeline.precision))])
       files.append(url.relativePath)
     }
     if let sheet {
-      let parameters = parameters(for: images[0], request, sampling)
+      let parameters = parameters(for: images[0], request, sampling, pipeline.precision)
       try Image.tiled(images.map(\.image), columns: 8).write(
         to: URL(filePath: sheet), text: [("parameters", parameters)])
       files.append(sheet)
@@ -166,7 +167,7 @@ struct Generate: AsyncParsableCommand {
           evaluations: images.map { $0.sampling?.evaluations ?? 0 }, guidanceMethod: guidance.method.rawValue,
           guidance: guidance.scale, seed: seed, width: images[0].image.width,
           height: images[0].image.height, files: files, latents: saveLatents, discardedText: discardedText,
-          precision: precision.rawValue, memory: memory, milliseconds: milliseconds))
+          precision: pipeline.precision.rawValue, memory: memory, milliseconds: milliseconds))
     } else {
       let each = milliseconds.generating / Double(images.count)
       let evaluations = Set(images.compactMap { $0.sampling?.evaluations }).sorted()
@@ -202,7 +203,9 @@ struct Generate: AsyncParsableCommand {
   }
 
   /// The text that other tools read, in the form that stable-diffusion-webui gave it.
-  private func parameters(for image: GeneratedImage, _ request: GenerationRequest, _ sampling: Sampler) -> String {
+  private func parameters(
+    for image: GeneratedImage, _ request: GenerationRequest, _ sampling: Sampler, _ precision: Precision
+  ) -> String {
     var text = prompt
     if !negative.isEmpty { text += "\nNegative prompt: \(negative)" }
     var fields = sampling.stepCount.map { ["Steps: \($0)"] } ?? ["Tolerance: \(request.tolerance)"]
@@ -221,7 +224,9 @@ struct Generate: AsyncParsableCommand {
 }
 
 extension NoiseKind: ExpressibleByArgument {}
-extension Precision: ExpressibleByArgument {}
+extension Precision: ExpressibleByArgument {
+  public init?(argument: String) { self.init(named: argument) }
+}
 
 /// An amount of memory: bytes, or thousands, millions and thousand millions of them with K, M or G.
 struct ByteCount: ExpressibleByArgument, CustomStringConvertible {
