@@ -11,11 +11,10 @@ struct PrecisionTable {
   /// A model to measure: the bundled one at a precision, or a folder that was quantized ahead of time.
   struct Setting: Sendable {
     let name: String
-    let precision: Precision
+    /// nil is what the folder was quantized for.
+    let precision: Precision?
     /// nil is the bundled model.
     var folder: URL?
-    /// Bytes of the denoiser's weights in its folder.
-    var fileBytes: Int?
   }
 
   struct Result: Encodable {

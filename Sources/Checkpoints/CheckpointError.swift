@@ -16,6 +16,8 @@ public struct CheckpointError: Error, Hashable, Sendable {
     case malformedJSON
     /// A file breaks the safetensors format.
     case malformedSafetensors
+    /// A file breaks the GGUF format, or has tensors of a type that cannot be read.
+    case malformedGGUF
     /// The weights have no tensor of this name.
     case missingTensor
     /// A tensor has another shape, or another number of elements, than asked for.
@@ -64,7 +66,7 @@ extension CheckpointError: CustomStringConvertible, LocalizedError {
 
   private var subject: String {
     switch kind {
-    case .malformedSafetensors, .missingTensor, .misshapenTensor, .wrongDataType: "tensor"
+    case .malformedSafetensors, .malformedGGUF, .missingTensor, .misshapenTensor, .wrongDataType: "tensor"
     case .malformedTokenizer: "token"
     default: "key"
     }

@@ -16,6 +16,9 @@ public struct SafetensorsFile: Sendable {
   /// The strings of the header's `__metadata__`.
   public let metadata: [String: String]
 
+  /// How the matrices are stored where the file was quantized ahead of time.
+  public let storageFormat: StorageFormat?
+
   private let file: MappedFile
   private let bufferStart: Int
   private let entries: [String: SafetensorsEntry]
@@ -46,7 +49,8 @@ public struct SafetensorsFile: Sendable {
       let header = try SafetensorsHeader(
         file.withBytes(in: lengthSize..<bufferStart) { Array($0) }, bufferSize: file.count - bufferStart)
       metadata = header.metadata
-      entries = header.entries
+      storageFormat = try header.storageFormat()
+      entries = try header.decodedEntries()
     } catch {
       throw CheckpointError(
         .malformedSafetensors, file: url, key: error.key, found: error.found, expected: error.expected)
@@ -89,5 +93,10 @@ public struct SafetensorsFile: Sendable {
   private func range(of name: String) throws(CheckpointError) -> Range<Int> {
     let range = try entry(name).range
     return (bufferStart + range.lowerBound)..<(bufferStart + range.upperBound)
+  }
+
+  /// Calls `body` with bytes after the header, which must lie in the file.
+  func withBytes<Result>(in range: Range<Int>, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+    file.withBytes(in: (bufferStart + range.lowerBound)..<(bufferStart + range.upperBound), body)
   }
 }

@@ -7,6 +7,9 @@ public struct SafetensorsEntry: Hashable, Sendable {
 
   /// The tensor's bytes, counted from the end of the header.
   let range: Range<Int>
+
+  /// How they become numbers.
+  var encoding = TensorEncoding.plain
 }
 
 /// The JSON header of a safetensors file, checked in full.

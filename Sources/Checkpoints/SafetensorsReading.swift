@@ -1,9 +1,10 @@
+import Quantization
 import Tensors
 
 /// Reading with conversion to the type a caller computes in.
 extension SafetensorsFile {
   /// The elements of the tensor called `name`, row-major: of type F32, F16 or BF16, which convert exactly, or F64,
-  /// rounded to nearest.
+  /// rounded to nearest; and the numbers that a quantized file has levels or blocks of.
   ///
   /// - Parameter shape: the shape that the tensor must have, or `nil` to take any.
   /// - Throws: ``CheckpointError/Kind/missingTensor``, ``CheckpointError/Kind/misshapenTensor`` or
@@ -27,6 +28,7 @@ extension SafetensorsFile {
         .misshapenTensor, file: url, key: name, found: "\(entry.shape.count) elements",
         expected: "\(destination.count)")
     }
+    guard entry.encoding == .plain else { return try decode(entry, name: name, into: destination) }
     try withUnsafeBytes(of: name) { bytes in
       switch entry.dataType {
       case .float32: UnsafeMutableRawBufferPointer(destination).copyMemory(from: bytes)
@@ -73,13 +75,41 @@ extension SafetensorsFile {
     }
   }
 
+  /// Writes the numbers of levels or blocks.
+  private func decode(
+    _ entry: SafetensorsEntry, name: String, into destination: UnsafeMutableBufferPointer<Float>
+  ) throws(CheckpointError) {
+    withBytes(in: entry.range) { bytes in
+      switch entry.encoding {
+      case .plain: break
+      case .blocks(let format): format.decode(bytes, into: destination)
+      case .levels(let steps):
+        withBytes(in: steps) { steps in
+          let outputs = steps.count / MemoryLayout<Float>.size
+          let size = destination.count / max(outputs, 1)
+          for output in 0..<outputs {
+            let step = steps.element(output, as: Float.self)
+            for index in output * size..<(output + 1) * size {
+              destination[index] = Float(bytes.element(index, as: Int8.self)) * step
+            }
+          }
+        }
+      }
+    }
+    guard destination.allSatisfy(\.isFinite) else {
+      throw CheckpointError(
+        .malformedSafetensors, file: url, key: name, found: "a step that is not finite", expected: "finite numbers")
+    }
+  }
+
   private static var floatTypes: [TensorDataType] { [.float32, .float16, .bfloat16, .float64] }
 
   private func checkedEntry(
     _ name: String, shape: Shape?, types: [TensorDataType]
   ) throws(CheckpointError) -> SafetensorsEntry {
     let entry = try entry(name)
-    guard types.contains(entry.dataType) else {
+    let isDecoded = entry.encoding != .plain && types == Self.floatTypes
+    guard isDecoded || types.contains(entry.dataType) else {
       throw CheckpointError(
         .wrongDataType, file: url, key: name, found: entry.dataType.rawValue,
         expected: "one of \(types.map(\.rawValue).joined(separator: ", "))")

@@ -12,6 +12,11 @@ public enum SafetensorsWriter {
     case bfloat16([Float])
     case float64([Double])
     case int64([Int64])
+    /// Bits of halves, of either format.
+    case float16([UInt16])
+    case bfloat16([UInt16])
+    case int8([Int8])
+    case uint8([UInt8])
   }
 
   /// A tensor to write.
@@ -52,6 +57,9 @@ public enum SafetensorsWriter {
       case .bfloat16(let values): try file.write(values.map(HalfPrecision.bfloat16))
       case .float64(let values): try file.write(values)
       case .int64(let values): try file.write(values)
+      case .float16(let bits), .bfloat16(let bits): try file.write(bits)
+      case .int8(let values): try file.write(values)
+      case .uint8(let values): try file.write(values)
       }
     }
     try file.commit()
@@ -121,6 +129,10 @@ extension SafetensorsWriter.Values {
     case .bfloat16: .bfloat16
     case .float64: .float64
     case .int64: .int64
+    case .float16: .float16
+    case .bfloat16: .bfloat16
+    case .int8: .int8
+    case .uint8: .uint8
     }
   }
 
@@ -129,6 +141,9 @@ extension SafetensorsWriter.Values {
     case .float32(let values), .float16(let values), .bfloat16(let values): values.count
     case .float64(let values): values.count
     case .int64(let values): values.count
+    case .float16(let bits), .bfloat16(let bits): bits.count
+    case .int8(let values): values.count
+    case .uint8(let values): values.count
     }
   }
 }

@@ -9,15 +9,17 @@ import Tensors
 public final class WeightStore: Sendable {
   /// The names the weights of a component go by, in the order they are looked for: diffusers', then transformers'.
   private static let fileNames = ["diffusion_pytorch_model.safetensors", "model.safetensors"]
+  private static let otherFileNames = ["diffusion_pytorch_model.gguf", "model.gguf"]
 
   /// The component's folder.
   public let folder: URL
 
-  private let files: [String: SafetensorsFile]
+  private let files: [String: any TensorFile]
   private let unread: Mutex<Set<String>>
 
   /// Opens the weights in `folder`: `diffusion_pytorch_model.safetensors` or `model.safetensors`, or the shards that
-  /// `diffusion_pytorch_model.safetensors.index.json` or `model.safetensors.index.json` lists.
+  /// `diffusion_pytorch_model.safetensors.index.json` or `model.safetensors.index.json` lists, or a GGUF file of either
+  /// name.
   ///
   /// - Throws: ``CheckpointError`` where there is none of these, an index is malformed or names a file outside the
   ///   folder, a shard lacks a tensor, or a file is no safetensors.
@@ -32,12 +34,20 @@ public final class WeightStore: Sendable {
       files = Dictionary(uniqueKeysWithValues: file.names.map { ($0, file) })
     } else if let index = existing(".index.json") {
       files = try Self.shards(listedIn: index)
+    } else if let other = Self.otherFileNames.first(where: {
+      FileManager.default.fileExists(atPath: folder.appending(path: $0).path)
+    }) {
+      let file = try GGUFFile(url: folder.appending(path: other, directoryHint: .notDirectory))
+      files = Dictionary(uniqueKeysWithValues: file.names.map { ($0, file) })
     } else {
-      let names = Self.fileNames.flatMap { [$0, $0 + ".index.json"] }.joined(separator: ", ")
+      let names = (Self.fileNames.flatMap { [$0, $0 + ".index.json"] } + Self.otherFileNames).joined(separator: ", ")
       throw CheckpointError(.unreadableFile, file: folder, found: "no weights", expected: "one of \(names)")
     }
     unread = Mutex(Set(files.keys))
   }
+
+  /// How the matrices are stored where the model was quantized ahead of time.
+  public var storageFormat: StorageFormat? { files.values.lazy.compactMap(\.storageFormat).first }
 
   /// The tensors' names, sorted.
   public var names: [String] { files.keys.sorted() }
@@ -88,7 +98,7 @@ public final class WeightStore: Sendable {
     unread.withLock { _ = $0.remove(name) }
   }
 
-  private func file(of name: String) throws(CheckpointError) -> SafetensorsFile {
+  private func file(of name: String) throws(CheckpointError) -> any TensorFile {
     guard let file = files[name] else {
       throw CheckpointError(
         .missingTensor, file: files.values.first?.url ?? folder, key: name, found: "nothing", expected: "a tensor")

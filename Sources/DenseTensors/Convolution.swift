@@ -104,6 +104,7 @@ extension DenseTensor where Scalar == Float {
     let spareWidth = shape[2] * geometry.upsampling + padding.left + padding.right - weights.kernel.width
     precondition(shape.count == 0 || min(spareHeight, spareWidth) >= 0, "\(shape) is smaller than the kernel")
     let (outHeight, outWidth) = (spareHeight / geometry.stride + 1, spareWidth / geometry.stride + 1)
+    LayerComparison.note(self, weights, geometry)
     let timer = Profile.timer()
     let result = DenseTensor(uninitialized: [shape[0], outHeight, outWidth, weights.outputs])
     defer { timer?.stop(weights, geometry, from: shape, to: result.shape) }

@@ -3,7 +3,9 @@ import Fewstep
 import Foundation
 
 extension NoiseKind: ExpressibleByArgument {}
-extension Precision: ExpressibleByArgument {}
+extension Precision: ExpressibleByArgument {
+  public init?(argument: String) { self.init(named: argument) }
+}
 
 extension Preset: ExpressibleByArgument {
   public init?(argument: String) {

@@ -79,8 +79,8 @@ struct Generate: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "What the networks compute with: \(Precision.allCases.map(\.rawValue).joined(separator: ", ")). "
-        + "Default: the preset's, or float32.",
+      "What the networks compute with: fp32, fp16, bf16 or int8. Default: the preset's, or what the model is stored for, "
+        + "or fp32.",
       valueName: "format"))
   var precision: Precision?
 
@@ -139,7 +139,7 @@ struct Generate: AsyncParsableCommand {
         // Written at once, so that a long run that is stopped leaves what it had.
         let request = requests[image.request]
         let url = outputURL(for: image.request * request.count + image.index, of: total)
-        try image.image.write(to: url, text: [("parameters", parameters(for: image, request, sampling))])
+        try image.image.write(to: url, text: [("parameters", parameters(for: image, request, sampling, pipeline.precision))])
         files.append(url.relativePath)
       }
     }
@@ -148,7 +148,7 @@ struct Generate: AsyncParsableCommand {
 
     let images = results.flatMap { $0 }
     if let sheet {
-      let parameters = parameters(for: images[0], requests[0], sampling)
+      let parameters = parameters(for: images[0], requests[0], sampling, pipeline.precision)
       try Image.tiled(images.map(\.image), columns: 8).write(
         to: URL(filePath: sheet), text: [("parameters", parameters)])
       files.append(sheet)
@@ -162,18 +162,16 @@ struct Generate: AsyncParsableCommand {
       preset: preset?.name, solver: sampling.solver, steps: sampling.stepCount,
       evaluations: images.map { $0.sampling?.evaluations ?? 0 }, guidanceMethod: guidance.method.rawValue,
       guidance: requests[0].guidanceScale, seed: seed, width: images[0].image.width, height: images[0].image.height,
-      files: files, latents: saveLatents, discardedText: discardedText, precision: chosenPrecision.rawValue,
+      files: files, latents: saveLatents, discardedText: discardedText, precision: pipeline.precision.rawValue,
       memory: memory,
       milliseconds: .init(
         loading: (loaded - start) / .milliseconds(1), generating: (finished - loaded) / .milliseconds(1)))
     if json { try printJSON(report) } else { print(report) }
   }
 
-  private var chosenPrecision: Precision { precision ?? preset?.precision ?? .float32 }
-
   private func pipeline() throws -> TextToImagePipeline {
     let folder = try model.folder(for: sampler.family())
-    var pipeline = try TextToImagePipeline(folder, precision: chosenPrecision)
+    var pipeline = try TextToImagePipeline(folder, precision: precision ?? preset?.precision)
     if let preset { pipeline.batchSize = preset.batchSize }
     return pipeline
   }
@@ -220,7 +218,9 @@ struct Generate: AsyncParsableCommand {
   }
 
   /// The text that other tools read, in the form that stable-diffusion-webui gave it.
-  private func parameters(for image: GeneratedImage, _ request: GenerationRequest, _ sampling: Sampler) -> String {
+  private func parameters(
+    for image: GeneratedImage, _ request: GenerationRequest, _ sampling: Sampler, _ precision: Precision
+  ) -> String {
     var text = request.prompt
     if !negative.isEmpty { text += "\nNegative prompt: \(negative)" }
     var fields = sampling.stepCount.map { ["Steps: \($0)"] } ?? ["Tolerance: \(request.tolerance)"]
@@ -229,7 +229,7 @@ struct Generate: AsyncParsableCommand {
     fields += ["CFG scale: \(request.guidanceScale)", "Seed: \(seed)"]
     if guidance.method != .cfg { fields.append("Guidance: \(guidance.method.rawValue)") }
     if let preset { fields.append("Preset: \(preset.name)") }
-    if chosenPrecision != .float32 { fields.append("Precision: \(chosenPrecision.rawValue)") }
+    if precision != .float32 { fields.append("Precision: \(precision.rawValue)") }
     if let tokenMerging, tokenMerging > 0 { fields.append("Token merging ratio: \(tokenMerging)") }
     if noise != .fewstep { fields.append("RNG: \(noise.rawValue)") }
     if request.count > 1 { fields.append("Image: \(image.index)") }

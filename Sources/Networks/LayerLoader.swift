@@ -14,6 +14,7 @@ struct LayerLoader {
   /// What all layers of a network have taken together.
   private final class Tally {
     var bytes = 0
+    var layers: [PackedWeights] = []
   }
 
   init(_ weights: WeightStore, precision: Precision, pruning: UNetPruning = UNetPruning()) {
@@ -47,14 +48,27 @@ struct LayerLoader {
   /// The memory of all layers made so far.
   var byteCount: Int { tally.bytes }
 
+  /// All layers with weights made so far.
+  var layers: [PackedWeights] { tally.layers }
+
+  /// A model that was quantized to int8 ahead of time has layers that bear no less than they are stored with.
+  private func format(of keys: [String]) throws(CheckpointError) -> WeightFormat {
+    guard format == .int8, weights.storageFormat == .int8 else { return format }
+    var types: Set<TensorDataType> = []
+    for key in keys { types.insert(try weights.entry(prefix + key).dataType) }
+    return types.contains(.int8) ? .int8 : types == [.float16] ? .float16 : .bfloat16
+  }
+
   private func packed(
-    _ name: String, _ weights: [Float], outputs: Int, channels: Int, kernel: (height: Int, width: Int) = (1, 1),
+    _ name: String, format: WeightFormat, _ weights: [Float], outputs: Int, channels: Int,
+    kernel: (height: Int, width: Int) = (1, 1),
     bias: [Float]?
   ) -> PackedWeights {
     var packed = PackedWeights(
       weights, outputs: outputs, channels: channels, kernel: kernel, bias: bias, format: format)
     packed.name = prefix + name
     tally.bytes += packed.byteCount
+    tally.layers.append(packed)
     return packed
   }
 
@@ -84,7 +98,7 @@ struct LayerLoader {
     _ name: String, from channels: Int, to outputs: Int, kernel: Int = 3
   ) throws(CheckpointError) -> PackedWeights {
     packed(
-      name,
+      name, format: try format(of: ["\(name).weight"]),
       try floats("\(name).weight", [outputs, channels, kernel, kernel]), outputs: outputs, channels: channels,
       kernel: (kernel, kernel), bias: try floats("\(name).bias", [outputs]))
   }
@@ -108,7 +122,8 @@ struct LayerLoader {
       if bias { biases += try floats("\(name).bias", [outputs]) }
     }
     return packed(
-      names.joined(separator: "+"), matrix, outputs: names.count * outputs, channels: channels,
+      names.joined(separator: "+"), format: try format(of: names.map { "\($0).weight" }), matrix,
+      outputs: names.count * outputs, channels: channels,
       bias: bias ? biases : nil)
   }
 

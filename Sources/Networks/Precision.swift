@@ -1,3 +1,4 @@
+import Checkpoints
 import DenseTensors
 
 /// What a network computes with. Activations are floats between layers in any case; norms and softmax work on them.
@@ -32,4 +33,23 @@ public enum Precision: String, CaseIterable, Sendable {
 
   /// Of networks beside the denoiser, which run once for every image.
   public var aroundDenoiser: Precision { self == .int8 ? .float16 : self }
+
+  /// By its own name or the short one: fp32, fp16, bf16, int8.
+  public init?(named name: String) {
+    switch name {
+    case "fp32": self = .float32
+    case "fp16": self = .float16
+    case "bf16": self = .bfloat16
+    default: self.init(rawValue: name)
+    }
+  }
+
+  /// What a model that is stored in a format is meant to be computed with.
+  public init(_ format: StorageFormat) {
+    switch format {
+    case .bfloat16: self = .bfloat16
+    case .int8: self = .int8
+    case .float16, .int8Weights, .q8_0, .q4_0: self = .float16
+    }
+  }
 }

@@ -9,6 +9,8 @@ public struct UNet2DConditionModel: Sendable {
   public let configuration: UNetConfiguration
   /// The memory that the weights take.
   public let weightBytes: Int
+  /// All layers with weights, by their names in the checkpoint; several that run as one are joined by `+`.
+  public let layers: [PackedWeights]
   let convIn: PackedWeights
   let timeEmbedding: TimeEmbedding
   let down: [Block]
@@ -126,6 +128,7 @@ public struct UNet2DConditionModel: Sendable {
       "conv_out", from: channels[0], to: configuration.outChannels, kernel: configuration.outKernel)
     self.configuration = configuration
     weightBytes = loader.byteCount
+    layers = loader.layers
   }
 
   private var transformerBlocks: [TransformerBlock] {

@@ -12,6 +12,8 @@ public struct TextToImagePipeline: Sendable {
   public let denoiser: UNet2DConditionModel
   public let autoencoder: AutoencoderKL
   public let scheduler: SchedulerConfiguration
+  /// What the denoiser computes with.
+  public let precision: Precision
   /// What is remembered between requests, by all copies of this pipeline.
   public let caches: PipelineCaches
   /// A pipeline with other weights is another model to the caches.
@@ -30,18 +32,21 @@ public struct TextToImagePipeline: Sendable {
   /// Reads a model in diffusers' layout.
   ///
   /// - Parameters:
-  ///   - precision: what the denoiser computes with, and what runs once for each image, where that is as fast.
+  ///   - precision: what the denoiser computes with, and what runs once for each image, where that is as fast. nil is what
+  ///     a folder was quantized for, and single precision for others.
   ///   - caches: which other pipelines may share.
   /// - Throws: `CheckpointError` where a file is broken or asks for something unsupported; ``PipelineError`` where the
   ///   components do not fit each other.
   public init(
-    _ folder: ModelFolder, precision: Precision = .float32, caches: PipelineCaches = PipelineCaches()
+    _ folder: ModelFolder, precision: Precision? = nil, caches: PipelineCaches = PipelineCaches()
   ) throws {
     self.caches = caches
     guard folder.className == "StableDiffusionPipeline" else {
       throw PipelineError.unsupportedPipeline(found: folder.className)
     }
     scheduler = try SchedulerConfiguration(folder)
+    let precision = try precision ?? folder.weights(component: "unet").storageFormat.map(Precision.init) ?? .float32
+    self.precision = precision
     promptEncoder = try PromptEncoder(folder, precision: precision.aroundDenoiser)
     denoiser = try UNet2DConditionModel(folder, precision: precision)
     autoencoder = try AutoencoderKL(folder, precision: precision.aroundDenoiser)

@@ -19,9 +19,13 @@ import Testing
       let shape = Shape(dimensions)
       let bits = (0..<shape.count).map { _ in generator.next() }
       let values: SafetensorsWriter.Values =
-        switch index % 3 {
+        switch (index + Int(generator.next() % 7)) % 7 {
         case 0: .float32(bits.map { Float(bitPattern: UInt32(truncatingIfNeeded: $0)) })
         case 1: .int64(bits.map { Int64(bitPattern: $0) })
+        case 2: .float16(bits.map { UInt16(truncatingIfNeeded: $0) })
+        case 3: .bfloat16(bits.map { UInt16(truncatingIfNeeded: $0) })
+        case 4: .int8(bits.map { Int8(truncatingIfNeeded: $0) })
+        case 5: .uint8(bits.map { UInt8(truncatingIfNeeded: $0) })
         default: .float64(bits.map { Double(bitPattern: $0) })
         }
       let letters = (0..<4).map { _ in alphabet[Int.random(in: 0..<alphabet.count, using: &generator)] }
@@ -47,6 +51,13 @@ import Testing
         #expect(try file.doubles(tensor.name).map(\.bitPattern) == values.map(\.bitPattern))
       case .int64(let values):
         #expect(try file.int64s(tensor.name) == values)
+      case .float16(let bits), .bfloat16(let bits):
+        let bytes = try file.withUnsafeBytes(of: tensor.name) { Array($0) }
+        #expect(bytes == bits.flatMap { [UInt8(truncatingIfNeeded: $0), UInt8($0 >> 8)] })
+      case .int8(let values):
+        #expect(try file.int64s(tensor.name) == values.map(Int64.init))
+      case .uint8(let values):
+        #expect(try file.int64s(tensor.name) == values.map(Int64.init))
       }
     }
   }

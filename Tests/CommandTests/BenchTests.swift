@@ -11,6 +11,8 @@ struct BenchTests {
   @Test(arguments: [
     (["--only", "nope"], "--only nope: there are samplers"),
     (["--images", "0"], "--images 0"),
+    (["precision", "--images", "0"], "--images 0"),
+    (["precision", "--only", "int3"], "'int3' is invalid for '--only"),
     (["kernels", "--only", "nope"], "--only nope: there are products, convolutions, attention, passes, peaks"),
     (["model", "no-such-folder"], "no-such-folder/model_index.json"),
     (["model", model, "--component", "nope"], "'unet', 'vae' or 'text'"),
@@ -31,6 +33,16 @@ struct BenchTests {
     let row = try #require((report["samplers"] as? [[String: Any]])?.first)
     #expect(row["evaluations"] as? Int == 4)
     #expect(try #require(row["millisecondsPerImage"] as? Double) > 0)
+  }
+
+  @Test func comparesPrecisionsPictureForPicture() throws {
+    let report = try report(["precision", "--images", "2", "--only", "bf16"], "PSNR")
+    let rows = try #require(report["precisions"] as? [[String: Any]])
+    #expect(rows.map { $0["name"] as? String } == ["float32", "bfloat16"])
+    #expect(rows[0]["identical"] as? Int == 2 && rows[0]["speedup"] as? Double == 1)
+    #expect(try #require(rows[1]["psnr"] as? Double) >= 30)
+    let bytes = rows.compactMap { $0["weightBytes"] as? Int }
+    #expect(bytes.count == 2 && 2 * bytes[1] < bytes[0] * 11 / 10)
   }
 
   @Test func showsWhereTheTimeGoes() throws {

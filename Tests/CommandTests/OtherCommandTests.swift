@@ -18,6 +18,7 @@ struct OtherCommandTests {
 
         SUBCOMMANDS:
           generate                Generate images from a prompt.
+          quantize                Store a model in fewer bits, and say what that does to it.
           solvers                 List the solvers and the paper of each.
           grids                   List the grids of times and the paper of each.
           plan                    Print the compiled plan of a sampler on a model's noise path.

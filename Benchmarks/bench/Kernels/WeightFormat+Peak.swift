@@ -13,6 +13,8 @@ extension WeightFormat: Encodable {
 }
 
 extension Precision: Encodable, ExpressibleByArgument {
+  public init?(argument: String) { self.init(named: argument) }
+
   var bytesPerWeight: Int {
     switch self {
     case .float32: 4
