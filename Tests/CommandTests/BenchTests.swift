@@ -11,6 +11,9 @@ struct BenchTests {
   @Test(arguments: [
     (["--only", "nope"], "--only nope: there are samplers"),
     (["--images", "0"], "--images 0"),
+    (["presets", "--images", "0"], "--images 0"),
+    (["toolkit", "--images", "513"], "--images 513"),
+    (["toolkit", "--only", "nope"], "--only nope: there are DDPM, 1000 steps"),
     (["kernels", "--only", "nope"], "--only nope: there are products, convolutions, attention, passes, peaks"),
     (["model", "no-such-folder"], "no-such-folder/model_index.json"),
     (["model", model, "--component", "nope"], "'unet', 'vae' or 'text'"),
@@ -31,6 +34,21 @@ struct BenchTests {
     let row = try #require((report["samplers"] as? [[String: Any]])?.first)
     #expect(row["evaluations"] as? Int == 4)
     #expect(try #require(row["millisecondsPerImage"] as? Double) > 0)
+  }
+
+  @Test func measuresPresets() throws {
+    let report = try report(["presets", "--images", "1"], "real-time")
+    let rows = try #require(report["presets"] as? [[String: Any]])
+    #expect(rows.compactMap { $0["name"] as? String } == Preset.all.map(\.name))
+    for row in rows {
+      let planned = try #require(row["plannedPeakBytes"] as? Int)
+      #expect(planned > (try #require(row["weightBytes"] as? Int)))
+      // Precision costs less than so few steps do; what adds noise has nothing to be compared with.
+      if let psnr = row["psnr"] as? Double, let low = row["precisionPSNR"] as? Double {
+        #expect(psnr > 20 && low > psnr)
+      }
+      #expect((row["psnr"] == nil) == (row["name"] as? String == "research"))
+    }
   }
 
   @Test func showsWhereTheTimeGoes() throws {

@@ -35,13 +35,15 @@ extension Technique {
     let (large, small) = (try full.memory(for: requests).weights, result.weightBytes)
     let shrinkage = Double(large) / Double(small)
     var reasons: [String] = []
+    if speedup < tolerance * speed, precision == .float16 { reasons.append("halves are stored, floats computed with") }
     if speedup < tolerance * speed { reasons.append(byKind(full, reduced, bench)) }
     if shrinkage < tolerance * size {
       reasons.append("\(decimal(shrinkage, 1))x smaller: what would suffer most keeps more bits")
     }
     return Finding(
-      measured: "\(decimal(speedup, 2))x faster, \(decimal(Double(large) / 1e6, 1)) to "
-        + "\(decimal(Double(small) / 1e6, 1)) MB, \(decimal(result.precisionPSNR, 0)) dB",
+      measured: "\(decimal(speedup, 2))x the speed, \(decimal(Double(large) / 1e6, 1)) to "
+        + "\(decimal(Double(small) / 1e6, 1)) MB, "
+        + (result.precisionPSNR == .infinity ? "equal images" : "\(decimal(result.precisionPSNR, 0)) dB"),
       why: reasons.joined(separator: "; "),
       figures: ["speed-up": speedup, "shrinkage": shrinkage, "psnr": result.precisionPSNR ?? .nan])
   }

@@ -81,7 +81,8 @@ struct PresetTable {
       decimal(baseline.millisecondsPerImage / result.millisecondsPerImage, 1) + "x",
       decimal(Double(result.weightBytes) / 1e6, 1),
       decimal(Double(result.peakBytes ?? result.plannedPeakBytes) / 1e6, 1),
-      decimal(result.psnr, 1), decimal(result.ssim, 3), decimal(result.precisionPSNR, 1),
+      decimal(result.psnr, 1), decimal(result.ssim, 3),
+      result.precisionPSNR == .infinity ? "equal" : decimal(result.precisionPSNR, 1),
       decimal(result.scores.frechet, 1), percent(result.scores.allThree), "\(result.scores.images)",
     ]
   }

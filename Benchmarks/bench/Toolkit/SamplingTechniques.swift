@@ -19,14 +19,14 @@ extension Technique {
       let all = try await measure([flow(4), flow(6), flow(10), flow(20)], bench)
       let best = all.map(\.scores.allThree).max() ?? 0
       // Within the resolution of so many images: one of them.
-      let enough = all.first { $0.scores.allThree >= best - 1.5 / Double($0.scores.images) }
-      let steps = enough?.steps ?? 20
+      let enough = all.first { $0.scores.allThree >= best - 1.5 / Double($0.scores.images) }?.steps ?? 20
+      let cells = all.map { "\($0.steps): \(percent($0.scores.allThree))" }
       return Finding(
-        measured: all.map { "\($0.steps): \(percent($0.scores.allThree)) %" }.joined(separator: ", ") + " right",
-        why: steps <= 4
+        measured: "% right at steps " + cells.joined(separator: ", "),
+        why: enough <= 10
           ? ""
-          : "from \(steps) steps on no more is gained; with fewer, Euler cuts the bends of paths that nobody has "
-            + "straightened: no reflow, no distillation",
+          : "\(enough) steps are as good as any, fewer are not: Euler cuts the bends of paths that nobody has "
+            + "straightened (no reflow, no distillation)",
         figures: Dictionary(uniqueKeysWithValues: all.map { ("right at \($0.steps)", $0.scores.allThree) }))
     },
   ]

@@ -129,11 +129,12 @@ final class SettingBench {
     let pipeline = try pipeline(choices)
     let requests = requests(choices, count: count)
     let sampler = try pipeline.sampler(for: requests[0])
-    let memory = try pipeline.memory(for: requests)
     // Warms up, and is enough for the peak: two batches overlap.
     var short = choices
     short.steps = min(choices.steps, 2)
-    let peak = try await growth { _ = try await pipeline.generate(self.requests(short, count: 2 * choices.batchSize)) }
+    let few = self.requests(short, count: 2 * choices.batchSize)
+    let memory = try pipeline.memory(for: few)
+    let peak = try await growth { _ = try await pipeline.generate(few) }
     let start = ContinuousClock.now
     let results = try await generate(choices, count: count, label: choices.name)
     let seconds = (ContinuousClock.now - start) / .seconds(1)
@@ -154,16 +155,18 @@ final class SettingBench {
       precision: choices.precision.rawValue, batchSize: choices.batchSize, evaluations: sampler.evaluationCount ?? 0,
       millisecondsPerImage: 1000 * seconds / Double(count), weightBytes: memory.weights,
       plannedPeakBytes: memory.peak, peakBytes: peak.map { $0 + memory.weights },
-      psnr: references.map { Self.mean(pictures, $0) { $0.psnr(to: $1) } },
-      ssim: references.map { Self.mean(pictures, $0) { $0.ssim(to: $1) } },
-      precisionPSNR: floats.map { Self.mean(pictures, $0) { $0.psnr(to: $1) } },
+      psnr: references.map { Self.psnr(pictures, $0) },
+      ssim: references.map { zip(pictures, $0).reduce(0) { $0 + $1.0.ssim(to: $1.1) } / Double(count) },
+      precisionPSNR: floats.map { Self.psnr(pictures, $0) },
       scores: try bench.scores(of: batch, prompts: Array(bench.prompts.prefix(count))))
     measured[choices.name] = result
     return result
   }
 
-  private static func mean(_ images: [Image], _ others: [Image], _ quality: (Image, Image) -> Double) -> Double {
-    zip(images, others).reduce(0) { $0 + quality($1.0, $1.1) } / Double(images.count)
+  /// Of the mean of the squared differences, since a single pair of equal images would make the mean of decibels infinite.
+  private static func psnr(_ images: [Image], _ others: [Image]) -> Double {
+    let squares = zip(images, others).reduce(0) { $0 + pow(10, -$1.0.psnr(to: $1.1) / 10) }
+    return -10 * log10(squares / Double(images.count))
   }
 
   private func convergedImages(_ family: SolverEntry.Family) async throws -> [Image] {

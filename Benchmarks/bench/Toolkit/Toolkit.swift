@@ -12,6 +12,19 @@ struct Toolkit: AsyncParsableCommand {
 
   @OptionGroup var options: ToolkitOptions
 
+  @Option(help: ArgumentHelp("Only the techniques that begin so, such as INT8.", valueName: "name"))
+  var only: String?
+
+  private var techniques: [Technique] {
+    Technique.all.filter { $0.name.lowercased().hasPrefix(only?.lowercased() ?? "") }
+  }
+
+  func validate() throws {
+    guard !techniques.isEmpty else {
+      throw ValidationError("--only \(only ?? ""): there are \(Technique.all.map(\.name).joined(separator: ", "))")
+    }
+  }
+
   func run() async throws { try await inRelease(measure) }
 
   private func measure() async throws {
@@ -20,7 +33,7 @@ struct Toolkit: AsyncParsableCommand {
     let bench = SettingBench(bench: try Workbench(), images: options.images)
     var page = ToolkitPage(machine: "\(machine)")
     print("\(Self.columns("technique", "claimed"))measured\n\(String(repeating: "-", count: 118))")
-    for technique in Technique.all {
+    for technique in techniques {
       let finding = try await technique.measure(bench)
       page.toolkit.append(.init(technique: technique.name, claimed: technique.claimed, finding: finding))
       print(Self.columns(technique.name, technique.claimed) + finding.measured)

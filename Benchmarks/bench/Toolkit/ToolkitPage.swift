@@ -42,16 +42,12 @@ struct ToolkitPage: Encodable {
     return """
       <h2>Quality against time</h2>
       <p>Numbers beside dots are steps. No dot beats one on the Pareto front in both time and quality. The images that PSNR
-      and SSIM compare with come from the same seed and \(SettingBench.convergedSteps) evaluations in single precision;
+      compares with come from the same seed and \(SettingBench.convergedSteps) evaluations in single precision;
       samplers that add noise of their own have none. The Fréchet distance is missing where there are fewer than 64
       images.</p>
       <div class="plots">
       \(plot("Distance to the converged image", "PSNR in dB, higher is better", isMoreBetter: true) { $0.psnr })
-      \(plot("Structure of the converged image", "SSIM, higher is better", isMoreBetter: true) { $0.ssim })
       \(plot("Likeness to real pictures", "Fréchet distance, lower is better", isMoreBetter: false) { $0.scores.frechet })
-      \(plot("What the prompt asked for", "% with character and colours right", isMoreBetter: true) {
-        100 * $0.scores.allThree
-      })
       </div>
 
       """

@@ -22,7 +22,7 @@ struct TradeoffPlot {
   let dots: [Dot]
 
   private static let (width, height) = (SVGPlot.width, 400.0)
-  private static let (left, right, top, bottom) = (58.0, 150.0, 34.0, 44.0)
+  private static let (left, right, top, bottom) = (58.0, 172.0, 34.0, 44.0)
 
   /// The dots that no other beats in both, from the fastest on.
   var front: [Dot] {
