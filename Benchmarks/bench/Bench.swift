@@ -10,7 +10,8 @@ struct Bench: AsyncParsableCommand {
     commandName: "bench", abstract: "Measures what every sampler costs and what it gives.",
     discussion: "Every figure is measured in this run. A debug build rebuilds itself in release first.",
     subcommands: [
-      Standard.self, Accuracy.self, Step.self, Kernels.self, Model.self, Forward.self, Precisions.self, Pruning.self,
+      Standard.self, Accuracy.self, Presets.self, Toolkit.self, Precisions.self, Pruning.self, Step.self, Kernels.self,
+      Model.self, Forward.self,
     ],
     defaultSubcommand: Standard.self)
 }

@@ -60,8 +60,10 @@ extension TextToImagePipeline {
       weights: weights, denoising: denoising, decoding: decoding, overlaps: fits && overlaps(decodingOf: groups))
   }
 
+  /// Never on one thread, since decoding would bring a second.
   private func overlaps(decodingOf groups: [RequestGroup]) -> Bool {
-    overlapsDecoding && groups.reduce(0) { $0 + ($1.images.count + batchSize - 1) / batchSize } > 1
+    overlapsDecoding && ThreadPool.threadCount > 1
+      && groups.reduce(0) { $0 + ($1.images.count + batchSize - 1) / batchSize } > 1
   }
 
   /// Whether there is memory for decoding one batch while the next is denoised.

@@ -13,6 +13,9 @@ struct BenchTests {
     (["--images", "0"], "--images 0"),
     (["precision", "--images", "0"], "--images 0"),
     (["precision", "--only", "int3"], "'int3' is invalid for '--only"),
+    (["presets", "--images", "0"], "--images 0"),
+    (["toolkit", "--images", "513"], "--images 513"),
+    (["toolkit", "--only", "nope"], "--only nope: there are DDPM, 1000 steps"),
     (["kernels", "--only", "nope"], "--only nope: there are products, convolutions, attention, passes, peaks"),
     (["model", "no-such-folder"], "no-such-folder/model_index.json"),
     (["model", model, "--component", "nope"], "'unet', 'vae' or 'text'"),
@@ -43,6 +46,21 @@ struct BenchTests {
     #expect(try #require(rows[1]["psnr"] as? Double) >= 30)
     let bytes = rows.compactMap { $0["weightBytes"] as? Int }
     #expect(bytes.count == 2 && 2 * bytes[1] < bytes[0] * 11 / 10)
+  }
+
+  @Test func measuresPresets() throws {
+    let report = try report(["presets", "--images", "1"], "real-time")
+    let rows = try #require(report["presets"] as? [[String: Any]])
+    #expect(rows.compactMap { $0["name"] as? String } == Preset.all.map(\.name))
+    for row in rows {
+      let planned = try #require(row["plannedPeakBytes"] as? Int)
+      #expect(planned > (try #require(row["weightBytes"] as? Int)))
+      // Precision costs less than so few steps do; what adds noise has nothing to be compared with.
+      if let psnr = row["psnr"] as? Double, let low = row["precisionPSNR"] as? Double {
+        #expect(psnr > 20 && low > psnr)
+      }
+      #expect((row["psnr"] == nil) == (row["name"] as? String == "research"))
+    }
   }
 
   @Test func showsWhereTheTimeGoes() throws {

@@ -110,7 +110,7 @@ struct ManyRequestsTests {
   }
 
   /// What decoding beside denoising takes more is counted, and not taken where the limit forbids it.
-  @Test func memoryOfOverlapIsKnown() async throws {
+  @Test(.enabled(if: ThreadPool.threadCount > 1)) func memoryOfOverlapIsKnown() async throws {
     var pipeline = try Self.pipeline(batchSize: 2)
     var requests = Self.prompts.map { GenerationRequest($0, steps: 1) }
     let both = try pipeline.memory(for: requests)

@@ -29,6 +29,7 @@ struct Accuracy: AsyncParsableCommand {
     let machine: Machine
     let workPrecision: [WorkPrecision]
     let orders: [OrderTable.Row]
+    let tradeoffs: [Measurement]
   }
 
   func run() async throws { try await inRelease(measure) }
@@ -41,24 +42,30 @@ struct Accuracy: AsyncParsableCommand {
     print("fewstep \(fewstepVersion) on \(machine)\n")
     let orders = try await measureOrders(entries)
     var curves: [WorkPrecision] = []
+    var tradeoffs: [Measurement] = []
     let exact = MixtureStudy()
     curves += try await measureCurves(entries, spacings, converged: exact.converged) {
       try await exact.measure($0, on: $1, against: $2)
     }
     if solver.isEmpty, grid.isEmpty { curves += try await measureAdaptive(exact) }
     if !exactOnly {
-      let model = ModelStudy(bench: try Workbench())
+      let bench = try Workbench()
+      let model = ModelStudy(bench: bench)
       // Each grid on the model takes minutes: those that lead on the exact problem.
       let chosen = grid.isEmpty ? spacings.filter { [.karras, .trailing, .uniformLambda].contains($0) } : spacings
       curves += try await measureCurves(entries, chosen, converged: model.converged) {
         try await model.measure($0, on: $1, against: $2)
       }
+      if solver.isEmpty, grid.isEmpty {
+        let settings = SettingBench(bench: bench, images: 64)
+        tradeoffs = try await PresetTable(bench: settings).measure() + settings.measurePlotted()
+      }
     }
-    let page = AccuracyPage(machine: "\(machine)", curves: curves, orders: orders)
+    let page = AccuracyPage(machine: "\(machine)", curves: curves, orders: orders, tradeoffs: tradeoffs)
     try Data(page.html.utf8).write(to: URL(filePath: html), options: .atomic)
     print("wrote \(html)")
     if let json {
-      let figures = Figures(machine: machine, workPrecision: curves, orders: orders)
+      let figures = Figures(machine: machine, workPrecision: curves, orders: orders, tradeoffs: tradeoffs)
       try figures.writeJSON(to: URL(filePath: json))
       print("wrote \(json)")
     }

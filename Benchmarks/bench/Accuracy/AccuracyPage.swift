@@ -6,6 +6,8 @@ struct AccuracyPage {
   let machine: String
   let curves: [WorkPrecision]
   let orders: [OrderTable.Row]
+  /// Presets and other settings on the bundled model; empty where it was left out.
+  var tradeoffs: [Measurement] = []
 
   /// Lines that go into one diagram: more cannot be told apart.
   private static let mostLines = 8
@@ -18,43 +20,24 @@ struct AccuracyPage {
   private static let comparing = ["ddim", "dpm++2m", "unipc2", "heun", "flow-euler", "flow-heun"]
 
   var html: String {
-    """
-    <!doctype html>
-    <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-    <title>Fewstep: accuracy of solvers</title>
-    <style>\(Self.style)</style></head><body>
-    <h1>Accuracy of solvers</h1>
-    <p>Written by <code>bench accuracy</code>, fewstep \(fewstepVersion), on \(machine.escaped). Each line is a solver on
-    a grid: the number of model evaluations against the root mean square distance to the converged result from the same
-    noise. Lower and further left is better. Grey lines stand in every diagram of a kind. Point at a dot for its
-    figures.</p>
-    \(sections)
-    <h2>Orders of convergence</h2>
-    <p>The slope between a coarse grid and one of four times as many steps, in double precision, on data whose denoiser is
-    exact: a correlated Gaussian against its exact trajectory, and a mixture of two by the differences between runs.
-    Steps are equal in lambda, or in sigma on the straight path.</p>
-    \(orderTable)
-    <h2>All figures</h2>
-    \(figureTable)
-    </body></html>
-
-    """
+    HTMLPage(
+      title: "Accuracy of solvers",
+      body: """
+        <p>Written by <code>bench accuracy</code>, fewstep \(fewstepVersion), on \(machine.escaped). Each line is a solver on
+        a grid: the number of model evaluations against the root mean square distance to the converged result from the same
+        noise. Lower and further left is better. Grey lines stand in every diagram of a kind. Point at a dot for its
+        figures.</p>
+        \(ToolkitPage.plots(tradeoffs))\(sections)
+        <h2>Orders of convergence</h2>
+        <p>The slope between a coarse grid and one of four times as many steps, in double precision, on data whose denoiser is
+        exact: a correlated Gaussian against its exact trajectory, and a mixture of two by the differences between runs.
+        Steps are equal in lambda, or in sigma on the straight path.</p>
+        \(orderTable)
+        <h2>All figures</h2>
+        \(figureTable)
+        """
+    ).html
   }
-
-  private static let style = """
-    body { font: 15px/1.5 system-ui, sans-serif; color: #1c1c1c; background: #fff; max-width: 1180px; margin: 32px auto;
-      padding: 0 20px }
-    h1 { font-size: 26px; margin: 0 } h2 { font-size: 20px; margin: 36px 0 4px } h3 { font-size: 16px; margin: 20px 0 4px }
-    .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(480px, 1fr)); gap: 8px 20px }
-    svg { width: 100%; height: auto } svg text { font: 11px system-ui, sans-serif; fill: #444 }
-    svg .title { font-weight: 600; font-size: 13px; fill: #1c1c1c } svg .grid { stroke: #e4e4e4 }
-    svg polyline { stroke-width: 1.6 } svg .name { font-size: 10.5px }
-    svg:has(.line:hover) .line:not(:hover) { opacity: .18 } svg .line:hover polyline { stroke-width: 3 }
-    table { border-collapse: collapse; font-variant-numeric: tabular-nums } td, th { padding: 2px 12px 2px 0; text-align: right }
-    td:first-child, th:first-child { text-align: left } thead th { border-bottom: 1px solid #999; font-weight: 600 }
-    tbody tr:nth-child(even) { background: #f6f6f6 } .off { color: #b3261e; font-weight: 600 }
-    .scroll { overflow-x: auto }
-    """
 
   /// Values in the order in which they first appear.
   private static func distinct<T: Hashable>(_ values: [T]) -> [T] {
@@ -128,18 +111,12 @@ struct AccuracyPage {
     }
   }
 
-  private static func table(_ heading: [String], _ rows: [[String]]) -> String {
-    let head = heading.map { "<th>\($0.escaped)</th>" }.joined()
-    let body = rows.map { "<tr>" + $0.map { "<td>\($0)</td>" }.joined() + "</tr>" }.joined(separator: "\n")
-    return "<div class=\"scroll\"><table><thead><tr>\(head)</tr></thead><tbody>\n\(body)</tbody></table></div>\n"
-  }
-
   private var orderTable: String {
     func cell(_ value: Double, _ theory: Int) -> String {
       let text = String(format: "%.2f", value)
       return abs(value - Double(theory)) < OrderTable.tolerance ? text : "<span class=\"off\">\(text)</span>"
     }
-    return Self.table(
+    return HTMLPage.table(
       ["solver", "path", "prediction", "theory", "Gaussian", "mixture"],
       orders.map { row in
         [
@@ -153,7 +130,7 @@ struct AccuracyPage {
     Self.distinct(curves.map(\.problem)).map { problem in
       let own = curves.filter { $0.problem == problem }
       return "<h3>\(problem.escaped)</h3>"
-        + Self.table(
+        + HTMLPage.table(
           ["solver", "grid", "evaluations: RMSE"],
           own.map { curve in
             [
