@@ -9,7 +9,7 @@ struct Bench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench", abstract: "Measures what every sampler costs and what it gives.",
     discussion: "Every figure is measured in this run. A debug build rebuilds itself in release first.",
-    subcommands: [Standard.self, Accuracy.self, Step.self, Kernels.self, Model.self, Forward.self],
+    subcommands: [Standard.self, Accuracy.self, Step.self, Kernels.self, Model.self, Forward.self, Caching.self],
     defaultSubcommand: Standard.self)
 }
 

@@ -68,6 +68,13 @@ struct Generate: AsyncParsableCommand {
       valueName: "format"))
   var precision = Precision.float32
 
+  @Option(
+    help: ArgumentHelp(
+      "Take work over from earlier steps, which is not exact: deepcache:3, firstblock:0.1, taylor:2 ... A third part is "
+        + "the depth of the first two and the order of the last.",
+      valueName: "name:number"))
+  var stepCache: StepCache?
+
   @Option(help: ArgumentHelp("Refuse to take more memory than this, such as 800M or 1.5G.", valueName: "size"))
   var maxMemory: ByteCount?
 
@@ -84,6 +91,9 @@ struct Generate: AsyncParsableCommand {
     let steps: Int?
     /// Of each image, all branches of guidance counted.
     let evaluations: [Int]
+    /// How those of each image were made, with --step-cache.
+    let stepCache: [StepCacheCounts]?
+    let promptCache: CacheStatistics
     let guidanceMethod: String
     let guidance: Double
     let seed: UInt64
@@ -163,7 +173,9 @@ struct Generate: AsyncParsableCommand {
         Report(
           prompt: prompt, negativePrompt: negative, model: model.name, solver: sampling.solver,
           steps: sampling.stepCount,
-          evaluations: images.map { $0.sampling?.evaluations ?? 0 }, guidanceMethod: guidance.method.rawValue,
+          evaluations: images.map { $0.sampling?.evaluations ?? 0 },
+          stepCache: stepCache.map { _ in images.compactMap(\.stepCacheCounts) },
+          promptCache: pipeline.caches.prompts.statistics, guidanceMethod: guidance.method.rawValue,
           guidance: guidance.scale, seed: seed, width: images[0].image.width,
           height: images[0].image.height, files: files, latents: saveLatents, discardedText: discardedText,
           precision: precision.rawValue, memory: memory, milliseconds: milliseconds))
@@ -191,6 +203,7 @@ struct Generate: AsyncParsableCommand {
       strength: strength, shift: sampler.shift, guidance: try guidance.guidance())
     request.noise = noise
     request.memoryLimit = maxMemory?.bytes
+    request.stepCache = stepCache
     request.tolerance = sampler.tolerance
     request.maximumEvaluations = sampler.maximumEvaluations
     return request
@@ -211,6 +224,7 @@ struct Generate: AsyncParsableCommand {
     fields += ["CFG scale: \(guidance.scale)", "Seed: \(seed)"]
     if guidance.method != .cfg { fields.append("Guidance: \(guidance.method.rawValue)") }
     if precision != .float32 { fields.append("Precision: \(precision.rawValue)") }
+    if let stepCache { fields.append("Step cache: \(stepCache)") }
     if noise != .fewstep { fields.append("RNG: \(noise.rawValue)") }
     if request.count > 1 { fields.append("Image: \(image.index)") }
     fields += [
@@ -221,6 +235,7 @@ struct Generate: AsyncParsableCommand {
 }
 
 extension NoiseKind: ExpressibleByArgument {}
+extension StepCache: ExpressibleByArgument {}
 extension Precision: ExpressibleByArgument {}
 
 /// An amount of memory: bytes, or thousands, millions and thousand millions of them with K, M or G.

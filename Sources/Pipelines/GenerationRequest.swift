@@ -42,6 +42,8 @@ public struct GenerationRequest: Sendable {
   public var strength: Double
   /// The most memory to take, in bytes; a request that needs more is refused before anything is computed.
   public var memoryLimit: Int?
+  /// What is taken over from earlier steps; nil evaluates the denoiser in full at each.
+  public var stepCache: StepCache?
   /// The shift of a flow's grid; nil takes the model's own.
   public var shift: Double?
 
@@ -106,6 +108,8 @@ public struct GeneratedImage: Sendable {
   public let pixels: DenseTensor<Float>
   /// What sampling it took; nil for latents that were only decoded.
   public internal(set) var sampling: SamplingResult<DenseTensor<Float>>?
+  /// How its evaluations were made, where the request had a step cache.
+  public internal(set) var stepCacheCounts: StepCacheCounts?
 }
 
 /// Why a model or a request cannot be worked with.

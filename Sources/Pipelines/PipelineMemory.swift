@@ -6,7 +6,7 @@ import Tensors
 /// The memory that generating takes, in bytes, as it is known beforehand.
 public struct MemoryEstimate: Hashable, Sendable {
   public let weights: Int
-  /// The tensors of one evaluation of the denoiser, and of decoding one image.
+  /// The tensors of one evaluation of the denoiser with what a step cache keeps, and of decoding one image.
   public let denoising: Int
   public let decoding: Int
 
@@ -17,8 +17,17 @@ public struct MemoryEstimate: Hashable, Sendable {
 
 /// What the networks of a pipeline are run with: computations of one kind have the same tensors.
 enum ComputationKind: Hashable, Sendable {
-  case denoising([GuidanceBranch.Perturbation], Shape, promptLengths: [Int])
+  case denoising([GuidanceBranch.Perturbation], Shape, promptLengths: [Int], Part)
   case decoding(Shape)
+
+  /// How much of the denoiser is run.
+  enum Part: Hashable {
+    case whole
+    /// The first maps.
+    case shallow(Int)
+    /// All with features to keep, or around such features; with the first maps given or not.
+    case cut(Int, isDeep: Bool, hasMaps: Bool)
+  }
 }
 
 extension TextToImagePipeline {
@@ -34,11 +43,14 @@ extension TextToImagePipeline {
         guidance.branches(at: GuidanceMoment(point: point, evaluation: evaluation)).count
       }.max() ?? 1
     let images = min(max(request.count, 1), batchSize)
-    let denoising = denoiser.activationPlan(
-      batch: images * branches, height: shape[0], width: shape[1], promptLength: promptEncoder.tokenizer.maximumLength)
+    let tokens = promptEncoder.tokenizer.maximumLength
+    let denoising =
+      request.stepCache?.bytes(of: images * branches, shape: shape, promptLength: tokens, in: denoiser)
+      ?? denoiser.activationPlan(batch: images * branches, height: shape[0], width: shape[1], promptLength: tokens)
+      .peakBytes
     return MemoryEstimate(
       weights: promptEncoder.model.weightBytes + denoiser.weightBytes + autoencoder.weightBytes,
-      denoising: denoising.peakBytes, decoding: autoencoder.decodingPlan(height: shape[0], width: shape[1]).peakBytes)
+      denoising: denoising, decoding: autoencoder.decodingPlan(height: shape[0], width: shape[1]).peakBytes)
   }
 
   /// - Throws: ``PipelineError/insufficientMemory(needed:limit:)``.

@@ -16,7 +16,7 @@ public struct TextToImagePipeline: Sendable {
   public let caches: PipelineCaches
   /// A pipeline with other weights is another model to the caches.
   let identity = ModelIdentity()
-  private let plans = ActivationMemory<ComputationKind>.Plans()
+  let plans = ActivationMemory<ComputationKind>.Plans()
 
   /// What takes the place of an empty negative prompt in every request.
   public var defaultNegativePrompt = ""
@@ -141,22 +141,26 @@ public struct TextToImagePipeline: Sendable {
     let prompts = Prompts(
       positive: Array(prepared[negatives.count...]), negative: Array(prepared[..<negatives.count]))
     try check(guidance, with: sampler, prompts: prompts)
+    try request.stepCache?.check(for: denoiser)
     let noise = request.noise.source(seed: request.seed, count: request.count)
     try checkMemory(of: request)
     let memory = ActivationMemory(plans)
     var results: [GeneratedImage] = []
     for first in stride(from: 0, to: request.count, by: batchSize) {
       let images = first..<min(first + batchSize, request.count)
+      let steps = request.stepCache.map { StepCacheMemory($0) }
       let samples = try await sampler.sample(
         fields: images.map { NoiseField(seed: request.seed, image: UInt32($0)) }, shape: shape,
         start: picture.map { picture in .images(images.map { _ in picture }) }
           ?? request.latents.map { latents in .unitVariance(images.map { latents[outer: $0] }) } ?? .noise,
         guidance: guidance, noise: noise, observe: { try observe(.step($0, images: images)) },
-        denoise: { try denoise($0, prompts: [prompts], memory: memory) })
+        denoise: { try denoise($0, prompts: [prompts], steps: steps, memory: memory) })
+      steps?.removeAll()
       try Task.checkCancellation()
       for (sample, index) in zip(samples, images) {
         var image = try decode([sample.state], firstIndex: index, memory: memory)[0]
         image.sampling = sample
+        image.stepCacheCounts = steps?.counts(of: index - first)
         try observe(.image(image))
         results.append(image)
       }
