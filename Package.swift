@@ -39,7 +39,7 @@ let package = Package(
 
     .target(name: "DenseTensors", dependencies: ["Tensors", "CKernels", "COpenBLAS", "CLAPACKE"]),
     .target(name: "Checkpoints", dependencies: ["Quantization", "Tensors"]),
-    .target(name: "Networks", dependencies: ["Checkpoints", "DenseTensors", "Tensors"]),
+    .target(name: "Networks", dependencies: ["Checkpoints", "DenseTensors", "Quantization", "Tensors"]),
     .target(
       name: "Pipelines",
       dependencies: ["Checkpoints", "CPNG", "DenseTensors", "Networks", "Quantization", "Sampling", "Tensors"]),

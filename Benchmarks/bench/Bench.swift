@@ -10,8 +10,8 @@ struct Bench: AsyncParsableCommand {
     commandName: "bench", abstract: "Measures what every sampler costs and what it gives.",
     discussion: "Every figure is measured in this run. A debug build rebuilds itself in release first.",
     subcommands: [
-      Standard.self, Accuracy.self, Presets.self, Toolkit.self, Precisions.self, Pruning.self, Step.self, Kernels.self,
-      Model.self, Forward.self,
+      Standard.self, Accuracy.self, Presets.self, Toolkit.self, Precisions.self, Pruning.self, Caching.self, Step.self,
+      Kernels.self, Model.self, Forward.self,
     ],
     defaultSubcommand: Standard.self)
 }

@@ -29,12 +29,14 @@ struct Workbench: Sendable {
     var pixels: [DenseTensor<Float>] = []
     var images: [Image] = []
     var seconds = 0.0
+    /// How each picture's evaluations were made, with a step cache.
+    var counts: [StepCacheCounts] = []
   }
 
   /// Samples picture i from prompt i and noise field i, whatever the batches.
   func sample(
     _ prompts: [String], negative: String = "", scale: Double, plan: SamplingPlan, with pipeline: TextToImagePipeline,
-    decoding: Bool = true, tokenMerging: Double? = nil, progress: Progress
+    decoding: Bool = true, tokenMerging: Double? = nil, stepCache: StepCache? = nil, progress: Progress
   ) async throws -> Batch {
     let guidance = try ClassifierFreeGuidance(scale: scale)
     let shape = try pipeline.latentShape(size: nil)
@@ -47,10 +49,12 @@ struct Workbench: Sendable {
         return TextToImagePipeline.Prompts(
           pipeline.denoiser, positive: [embeddings[1]], negative: [embeddings[0]])
       }
+      let steps = stepCache.map { StepCacheMemory($0) }
       let latents: [DenseTensor<Float>] = try await plan.run(
         fields: range.map { NoiseField(seed: Self.seed, image: UInt32($0)) }, shape: shape, guidance: guidance,
         observe: { step in progress.update(Double(first) + Double(step.step * range.count) / Double(plan.stepCount)) },
-        denoise: { try pipeline.denoise($0, prompts: pairs, tokenMerging: tokenMerging) })
+        denoise: { try pipeline.denoise($0, prompts: pairs, tokenMerging: tokenMerging, steps: steps) })
+      if let steps { batch.counts += range.indices.map { steps.counts(of: $0 - range.startIndex) } }
       if decoding {
         let decoded = try pipeline.decode(latents)
         batch.pixels += decoded.map(\.pixels)

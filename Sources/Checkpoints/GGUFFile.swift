@@ -114,8 +114,7 @@ public struct GGUFFile: TensorFile {
         .misshapenTensor, file: url, key: name, found: "\(entry.shape.count) elements",
         expected: "\(destination.count)")
     }
-    let range = (bufferStart + entry.range.lowerBound)..<(bufferStart + entry.range.upperBound)
-    file.withBytes(in: range) { bytes in
+    file.withBytes(in: range(of: entry)) { bytes in
       switch (entry.encoding, entry.dataType) {
       case (.blocks(let format), _): format.decode(bytes, into: destination)
       case (_, .float16): HalfPrecision.widen(binary16: bytes, to: destination)
@@ -127,5 +126,16 @@ public struct GGUFFile: TensorFile {
       throw CheckpointError(
         .malformedGGUF, file: url, key: name, found: "a step that is not finite", expected: "finite numbers")
     }
+  }
+
+  /// Frees the memory that reading the tensor called `name` has taken; it can be read again.
+  ///
+  /// - Throws: ``CheckpointError/Kind/missingTensor``.
+  public func discard(_ name: String) throws(CheckpointError) {
+    file.discard(range(of: try entry(name)))
+  }
+
+  private func range(of entry: SafetensorsEntry) -> Range<Int> {
+    (bufferStart + entry.range.lowerBound)..<(bufferStart + entry.range.upperBound)
   }
 }

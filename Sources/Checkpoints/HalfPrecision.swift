@@ -26,29 +26,6 @@ enum HalfPrecision {
     Float(bitPattern: UInt32(pattern) << 16)
   }
 
-  /// The binary16 nearest to `value`, ties to even.
-  static func binary16(_ value: Float) -> UInt16 {
-    let sign = UInt16(value.bitPattern >> 16) & 0x8000
-    let magnitude = value.magnitude
-    if magnitude.isNaN { return sign | 0x7E00 }
-    // Halfway between the largest half and what would be the next.
-    if magnitude >= 65520 { return sign | 0x7C00 }
-    if magnitude < 0x1p-14 {
-      // Subnormal halves are multiples of 2^-24, and so is every sum with 2^-1, which is rounded to them.
-      return sign | UInt16((magnitude + 0.5).bitPattern &- Float(0.5).bitPattern)
-    }
-    let bits = magnitude.bitPattern
-    let rounded = bits &+ 0xFFF &+ ((bits >> 13) & 1)
-    return sign | UInt16((rounded &- ((127 - 15) << 23)) >> 13)
-  }
-
-  /// The bfloat16 nearest to `value`, ties to even.
-  static func bfloat16(_ value: Float) -> UInt16 {
-    if value.isNaN { return UInt16(value.bitPattern >> 16) | 0x0040 }
-    let bits = value.bitPattern
-    return UInt16((bits &+ 0x7FFF &+ ((bits >> 16) & 1)) >> 16)
-  }
-
   /// Widens `destination.count` binary16 numbers. `source` holds two bytes for each and need not be aligned.
   static func widen(binary16 source: UnsafeRawBufferPointer, to destination: UnsafeMutableBufferPointer<Float>) {
     for index in 0..<destination.count {

@@ -6,10 +6,6 @@ public enum SafetensorsWriter {
   /// The elements of a tensor, row-major.
   public enum Values: Hashable, Sendable {
     case float32([Float])
-    /// Rounded to the nearest half, ties to even; beyond 65504 infinite.
-    case float16([Float])
-    /// Rounded to the nearest of eight bits of precision, ties to even.
-    case bfloat16([Float])
     case float64([Double])
     case int64([Int64])
     /// Bits of halves, of either format.
@@ -53,8 +49,6 @@ public enum SafetensorsWriter {
     for tensor in ordered {
       switch tensor.values {
       case .float32(let values): try file.write(values)
-      case .float16(let values): try file.write(values.map(HalfPrecision.binary16))
-      case .bfloat16(let values): try file.write(values.map(HalfPrecision.bfloat16))
       case .float64(let values): try file.write(values)
       case .int64(let values): try file.write(values)
       case .float16(let bits), .bfloat16(let bits): try file.write(bits)
@@ -125,8 +119,6 @@ extension SafetensorsWriter.Values {
   fileprivate var dataType: TensorDataType {
     switch self {
     case .float32: .float32
-    case .float16: .float16
-    case .bfloat16: .bfloat16
     case .float64: .float64
     case .int64: .int64
     case .float16: .float16
@@ -138,7 +130,7 @@ extension SafetensorsWriter.Values {
 
   fileprivate var count: Int {
     switch self {
-    case .float32(let values), .float16(let values), .bfloat16(let values): values.count
+    case .float32(let values): values.count
     case .float64(let values): values.count
     case .int64(let values): values.count
     case .float16(let bits), .bfloat16(let bits): bits.count

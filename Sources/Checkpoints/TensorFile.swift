@@ -9,6 +9,8 @@ protocol TensorFile: Sendable {
   var storageFormat: StorageFormat? { get }
   func entry(_ name: String) throws(CheckpointError) -> SafetensorsEntry
   func floats(_ name: String, shape: Shape?) throws(CheckpointError) -> [Float]
+  /// Frees the memory that reading a tensor has taken; it can be read again.
+  func discard(_ name: String) throws(CheckpointError)
   func read(_ name: String, into destination: UnsafeMutableBufferPointer<Float>) throws(CheckpointError)
 }
 

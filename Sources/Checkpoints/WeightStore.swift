@@ -1,5 +1,4 @@
 import Foundation
-import Synchronization
 import Tensors
 
 /// The weights of one component of a model, from one safetensors file or from several shards.
@@ -15,7 +14,7 @@ public final class WeightStore: Sendable {
   public let folder: URL
 
   private let files: [String: any TensorFile]
-  private let unread: Mutex<Set<String>>
+  private let unread: Lock<Set<String>>
 
   /// Opens the weights in `folder`: `diffusion_pytorch_model.safetensors` or `model.safetensors`, or the shards that
   /// `diffusion_pytorch_model.safetensors.index.json` or `model.safetensors.index.json` lists, or a GGUF file of either
@@ -43,7 +42,7 @@ public final class WeightStore: Sendable {
       let names = (Self.fileNames.flatMap { [$0, $0 + ".index.json"] } + Self.otherFileNames).joined(separator: ", ")
       throw CheckpointError(.unreadableFile, file: folder, found: "no weights", expected: "one of \(names)")
     }
-    unread = Mutex(Set(files.keys))
+    unread = Lock(Set(files.keys))
   }
 
   /// How the matrices are stored where the model was quantized ahead of time.

@@ -1,4 +1,4 @@
-import Synchronization
+import Tensors
 
 /// Memory for the tensors of a computation that is run again and again, such as a network's forward pass.
 ///
@@ -9,7 +9,7 @@ public final class ActivationArena: Sendable {
   public let plan: ActivationPlan
   /// Written through the tensors that lie in it, of which no two overlap.
   private nonisolated(unsafe) let block: UnsafeMutableRawPointer
-  private let occupation = Mutex(Occupation())
+  private let occupation = Lock(Occupation())
 
   private struct Occupation {
     /// The slot of the next tensor.
@@ -102,7 +102,7 @@ public final class ActivationArena: Sendable {
 
   /// Notes when tensors come and go.
   final class Rehearsal: Sendable {
-    private let lifetimes = Mutex<(list: [ActivationPlan.Lifetime], time: Int)>(([], 0))
+    private let lifetimes = Lock<(list: [ActivationPlan.Lifetime], time: Int)>(([], 0))
 
     func note(bytes: Int) -> Int {
       lifetimes.withLock {

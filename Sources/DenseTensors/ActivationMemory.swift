@@ -1,4 +1,4 @@
-import Synchronization
+import Tensors
 
 /// The memory of computations that follow one another: each kind is rehearsed once, and its tensors lie in one block for
 /// as long as it is run again.
@@ -7,7 +7,7 @@ import Synchronization
 public final class ActivationMemory<Kind: Hashable & Sendable> {
   /// Plans by the kind of computation.
   public final class Plans: Sendable {
-    private let known = Mutex<[Kind: ActivationPlan]>([:])
+    private let known = Lock<[Kind: ActivationPlan]>([:])
 
     public init() {}
 

@@ -57,7 +57,7 @@ public struct Profile: Sendable {
   }
 
   private static let isRecording = Atomic<Bool>(false)
-  private static let recording = Mutex<Recording?>(nil)
+  private static let recording = Lock<Recording?>(nil)
 
   /// What one thread has called so far.
   private struct Recording {

@@ -3,6 +3,7 @@ import Fewstep
 import Foundation
 
 extension NoiseKind: ExpressibleByArgument {}
+extension StepCache: ExpressibleByArgument {}
 extension Precision: ExpressibleByArgument {
   public init?(argument: String) { self.init(named: argument) }
 }

@@ -90,6 +90,13 @@ struct Generate: AsyncParsableCommand {
       "Share of the pixels that self-attention merges at its finest resolution, 0 to 0.75.", valueName: "share"))
   var tokenMerging: Double?
 
+  @Option(
+    help: ArgumentHelp(
+      "Take work over from earlier steps, which is not exact: deepcache:3, firstblock:0.1, taylor:2 ... A third part is "
+        + "the depth of the first two and the order of the last.",
+      valueName: "name:number"))
+  var stepCache: StepCache?
+
   @Option(help: ArgumentHelp("Refuse to take more memory than this, such as 800M or 1.5G.", valueName: "size"))
   var maxMemory: ByteCount?
 
@@ -139,7 +146,8 @@ struct Generate: AsyncParsableCommand {
         // Written at once, so that a long run that is stopped leaves what it had.
         let request = requests[image.request]
         let url = outputURL(for: image.request * request.count + image.index, of: total)
-        try image.image.write(to: url, text: [("parameters", parameters(for: image, request, sampling, pipeline.precision))])
+        try image.image.write(
+          to: url, text: [("parameters", parameters(for: image, request, sampling, pipeline.precision))])
         files.append(url.relativePath)
       }
     }
@@ -160,7 +168,9 @@ struct Generate: AsyncParsableCommand {
       prompt: requests.count == 1 ? requests[0].prompt : nil,
       prompts: requests.count == 1 ? nil : requests.map(\.prompt), negativePrompt: negative, model: model.name,
       preset: preset?.name, solver: sampling.solver, steps: sampling.stepCount,
-      evaluations: images.map { $0.sampling?.evaluations ?? 0 }, guidanceMethod: guidance.method.rawValue,
+      evaluations: images.map { $0.sampling?.evaluations ?? 0 },
+      stepCache: stepCache.map { _ in images.compactMap(\.stepCacheCounts) },
+      promptCache: pipeline.caches.prompts.statistics, guidanceMethod: guidance.method.rawValue,
       guidance: requests[0].guidanceScale, seed: seed, width: images[0].image.width, height: images[0].image.height,
       files: files, latents: saveLatents, discardedText: discardedText, precision: pipeline.precision.rawValue,
       memory: memory,
@@ -194,6 +204,7 @@ struct Generate: AsyncParsableCommand {
     request.noise = noise
     request.memoryLimit = maxMemory?.bytes
     request.tokenMerging = tokenMerging
+    request.stepCache = stepCache
     request.tolerance = sampler.tolerance
     request.maximumEvaluations = sampler.maximumEvaluations
     return try allPrompts().map { prompt in
@@ -231,6 +242,7 @@ struct Generate: AsyncParsableCommand {
     if let preset { fields.append("Preset: \(preset.name)") }
     if precision != .float32 { fields.append("Precision: \(precision.rawValue)") }
     if let tokenMerging, tokenMerging > 0 { fields.append("Token merging ratio: \(tokenMerging)") }
+    if let stepCache { fields.append("Step cache: \(stepCache)") }
     if noise != .fewstep { fields.append("RNG: \(noise.rawValue)") }
     if request.count > 1 { fields.append("Image: \(image.index)") }
     fields += [

@@ -14,6 +14,9 @@ struct GenerationReport: Encodable, CustomStringConvertible {
   let steps: Int?
   /// Of each image, all branches of guidance counted.
   let evaluations: [Int]
+  /// How those of each image were made, with --step-cache.
+  let stepCache: [StepCacheCounts]?
+  let promptCache: CacheStatistics
   let guidanceMethod: String
   let guidance: Double
   let seed: UInt64

@@ -45,6 +45,8 @@ public struct GenerationRequest: Sendable {
   /// The share of the pixels, 0 to 0.75, that self-attention merges at its finest resolution (arXiv:2303.17604): faster
   /// for large images and not the same image.
   public var tokenMerging: Double?
+  /// What is taken over from earlier steps; nil evaluates the denoiser in full at each.
+  public var stepCache: StepCache?
   /// The shift of a flow's grid; nil takes the model's own.
   public var shift: Double?
 
@@ -112,6 +114,8 @@ public struct GeneratedImage: Sendable {
   public let pixels: DenseTensor<Float>
   /// What sampling it took; nil for latents that were only decoded.
   public internal(set) var sampling: SamplingResult<DenseTensor<Float>>?
+  /// How its evaluations were made, where the request had a step cache.
+  public internal(set) var stepCacheCounts: StepCacheCounts?
 }
 
 /// Why a model or a request cannot be worked with.

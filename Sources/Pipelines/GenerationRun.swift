@@ -48,6 +48,7 @@ extension TextToImagePipeline {
           let positions = done..<done + batch.count
           done = positions.upperBound
           extend(&known, to: Set(batch.map(\.request)), of: requests)
+          let steps = group.stepCache.map { StepCacheMemory($0) }
           let samples = try await group.sampler.sample(
             fields: batch.map { NoiseField(seed: requests[$0.request].seed, image: UInt32($0.index)) },
             shape: group.shape, start: group.start(of: batch), guidance: group.guidance, noise: group.noise,
@@ -57,8 +58,11 @@ extension TextToImagePipeline {
             },
             denoise: {
               try denoise(
-                $0, prompts: batch.map { known[$0.request]! }, tokenMerging: group.tokenMerging, memory: memory)
+                $0, prompts: batch.map { known[$0.request]! }, tokenMerging: group.tokenMerging, steps: steps,
+                memory: memory)
             })
+          let counts = steps.map { steps in batch.indices.map { steps.counts(of: $0) } }
+          steps?.removeAll()
           try Task.checkCancellation()
           // Latents of one batch at most wait to be decoded.
           try await decoding.next()
@@ -66,13 +70,13 @@ extension TextToImagePipeline {
           if overlaps, done < total {
             decoding.addTask { [self] in
               do {
-                try decode(samples, of: batch, memory: ActivationMemory(plans)) { outbox.put($0) }
+                try decode(samples, counts, of: batch, memory: ActivationMemory(plans)) { outbox.put($0) }
               } catch {
                 outbox.fail(error)
               }
             }
           } else {
-            try decode(samples, of: batch, memory: memory) { try deliver([$0]) }
+            try decode(samples, counts, of: batch, memory: memory) { try deliver([$0]) }
           }
         }
       }
@@ -124,14 +128,15 @@ extension TextToImagePipeline {
   }
 
   private func decode(
-    _ samples: [SamplingResult<DenseTensor<Float>>], of batch: [RequestGroup.ImageID],
+    _ samples: [SamplingResult<DenseTensor<Float>>], _ counts: [StepCacheCounts]?, of batch: [RequestGroup.ImageID],
     memory: ActivationMemory<ComputationKind>, deliver: (GeneratedImage) throws -> Void
   ) throws {
-    for (sample, id) in zip(samples, batch) {
+    for (position, (sample, id)) in zip(samples, batch).enumerated() {
       try Task.checkCancellation()
       var image = try decode([sample.state], firstIndex: id.index, memory: memory)[0]
       image.request = id.request
       image.sampling = sample
+      image.stepCacheCounts = counts?[position]
       try deliver(image)
     }
   }

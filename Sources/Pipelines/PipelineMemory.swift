@@ -6,7 +6,7 @@ import Tensors
 /// The memory that generating takes, in bytes, as it is known beforehand.
 public struct MemoryEstimate: Hashable, Sendable {
   public let weights: Int
-  /// The tensors of one evaluation of the denoiser, and of decoding one image.
+  /// The tensors of one evaluation of the denoiser with what a step cache keeps, and of decoding one image.
   public let denoising: Int
   public let decoding: Int
 
@@ -20,8 +20,17 @@ public struct MemoryEstimate: Hashable, Sendable {
 
 /// What the networks of a pipeline are run with: computations of one kind have the same tensors.
 enum ComputationKind: Hashable, Sendable {
-  case denoising([GuidanceBranch.Perturbation], Shape, promptLengths: [Int], tokenMerging: Double)
+  case denoising([GuidanceBranch.Perturbation], Shape, promptLengths: [Int], Part, tokenMerging: Double)
   case decoding(Shape)
+
+  /// How much of the denoiser is run.
+  enum Part: Hashable {
+    case whole
+    /// The first maps.
+    case shallow(Int)
+    /// All with features to keep, or around such features; with the first maps given or not.
+    case cut(Int, isDeep: Bool, hasMaps: Bool)
+  }
 }
 
 extension TextToImagePipeline {
@@ -48,10 +57,14 @@ extension TextToImagePipeline {
           group.guidance.branches(at: GuidanceMoment(point: point, evaluation: evaluation)).count
         }.max() ?? 1
       let (height, width) = (group.shape[0], group.shape[1])
-      let plan = denoiser.activationPlan(
-        batch: min(group.images.count, batchSize) * branches, height: height, width: width,
-        promptLength: promptEncoder.tokenizer.maximumLength, tokenMerging: group.tokenMerging)
-      denoising = max(denoising, plan.peakBytes)
+      let batch = min(group.images.count, batchSize) * branches
+      let tokens = promptEncoder.tokenizer.maximumLength
+      denoising = max(
+        denoising,
+        group.stepCache?.bytes(of: batch, shape: group.shape, promptLength: tokens, in: denoiser)
+          ?? denoiser.activationPlan(
+            batch: batch, height: height, width: width, promptLength: tokens, tokenMerging: group.tokenMerging
+          ).peakBytes)
       decoding = max(decoding, autoencoder.decodingPlan(height: height, width: width).peakBytes)
     }
     let weights = promptEncoder.model.weightBytes + denoiser.weightBytes + autoencoder.weightBytes

@@ -73,40 +73,48 @@ extension TextToImagePipeline {
   /// - Parameters:
   ///   - prompts: of each image, or those of all.
   ///   - tokenMerging: as ``GenerationRequest/tokenMerging``.
+  ///   - steps: what is known from earlier evaluations of the same images, where not all are to be made in full; then no
+  ///     tokens are merged.
   /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)`` for a branch without a prompt; `UnknownLayerError`
   ///   for one that disturbs a layer that is not there.
   public func denoise(
-    _ requests: [DenoiserRequest<DenseTensor<Float>>], prompts: [Prompts], tokenMerging: Double? = nil
+    _ requests: [DenoiserRequest<DenseTensor<Float>>], prompts: [Prompts], tokenMerging: Double? = nil,
+    steps: StepCacheMemory? = nil
   ) throws -> [DenseTensor<Float>] {
-    try denoise(requests, prompts: prompts, tokenMerging: tokenMerging, memory: nil)
+    try denoise(requests, prompts: prompts, tokenMerging: tokenMerging, steps: steps, memory: nil)
   }
 
   func denoise(
     _ requests: [DenoiserRequest<DenseTensor<Float>>], prompts: [Prompts], tokenMerging: Double?,
+    steps: StepCacheMemory?,
     memory: ActivationMemory<ComputationKind>?
   ) throws -> [DenseTensor<Float>] {
-    let states = requests.map { request in
-      let scale = scheduler.prediction.inputScale(at: request.time)
-      return scale == 1 ? request.state : .combining((scale, request.state))
-    }
-    let branches = try requests.map { request in
+    var inputs = try inputs(of: requests, prompts: prompts)
+    if let steps { return steps.outputs(of: inputs, with: self) }
+    inputs.tokenMerging = tokenMerging ?? 0
+    func evaluate() -> DenseTensor<Float> { inputs.evaluate(denoiser) }
+    let output = memory?.run(inputs.kind(.whole), evaluate) ?? evaluate()
+    return requests.indices.map { output[outer: $0] }
+  }
+
+  private func inputs(
+    of requests: [DenoiserRequest<DenseTensor<Float>>], prompts: [Prompts]
+  ) throws -> DenoiserInputs {
+    var inputs = DenoiserInputs()
+    for request in requests {
       guard let prompt = prompts[prompts.count == 1 ? 0 : request.image].prompt(for: request.branch) else {
         throw PipelineError.invalidRequest(
           name: "the guidance's prompt", found: "\(request.branch.prompt)", expected: "one that the request has")
       }
-      return prompt
+      let scale = scheduler.prediction.inputScale(at: request.time)
+      inputs.images.append(request.image)
+      inputs.branches.append(request.branch)
+      inputs.lambdas.append(request.time.lambda)
+      inputs.states.append(scale == 1 ? request.state : .combining((scale, request.state)))
+      inputs.timesteps.append(request.time.timestep)
+      inputs.prompts.append(prompt)
+      inputs.perturbations.append(try perturbation(of: request.branch))
     }
-    let perturbations = try requests.map { try perturbation(of: $0.branch) }
-    let input = DenseTensor.stacking(states)
-    func evaluate() -> DenseTensor<Float> {
-      denoiser(
-        input, timesteps: requests.map(\.time.timestep), prompts: branches, perturbations: perturbations,
-        tokenMerging: tokenMerging ?? 0)
-    }
-    let kind = ComputationKind.denoising(
-      requests.map(\.branch.perturbation), states[0].shape, promptLengths: branches.map(\.length),
-      tokenMerging: tokenMerging ?? 0)
-    let output = memory?.run(kind, evaluate) ?? evaluate()
-    return requests.indices.map { output[outer: $0] }
+    return inputs
   }
 }

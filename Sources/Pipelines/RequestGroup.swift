@@ -16,6 +16,7 @@ struct RequestGroup {
   let latents: DenseTensor<Float>?
   /// As ``GenerationRequest/tokenMerging``.
   let tokenMerging: Double
+  let stepCache: StepCache?
   /// Indices of the requests.
   var members: [Int]
   /// In the order of the members.
@@ -45,6 +46,7 @@ private struct SharedOptions: Hashable {
   let maximumEvaluations: Int
   let guidanceScale: Double
   let tokenMerging: Double?
+  let stepCache: StepCache?
   let shape: Shape
 
   /// nil for a request that starts from tensors, has a guidance of its own, or whose noise is drawn in sequence.
@@ -60,6 +62,7 @@ private struct SharedOptions: Hashable {
     maximumEvaluations = request.maximumEvaluations
     guidanceScale = request.guidanceScale
     tokenMerging = request.tokenMerging
+    stepCache = request.stepCache
     self.shape = shape
   }
 }
@@ -77,6 +80,13 @@ extension TextToImagePipeline {
       }
       if let share = request.tokenMerging, !(0...0.75).contains(share) {
         throw PipelineError.invalidRequest(name: "the token merging", found: "\(share)", expected: "0 to 0.75")
+      }
+      if let stepCache = request.stepCache {
+        try stepCache.check(for: denoiser)
+        if let share = request.tokenMerging, share > 0 {
+          throw PipelineError.invalidRequest(
+            name: "the token merging", found: "\(share) with a step cache", expected: "one of the two")
+        }
       }
       let shape = try latentShape(size: request.image.map { ($0.width, $0.height) } ?? request.size)
       let shared = SharedOptions(request, shape: shape)
@@ -104,7 +114,8 @@ extension TextToImagePipeline {
     return RequestGroup(
       sampler: sampler, guidance: request.guidance ?? classifierFree, shape: shape,
       noise: request.noise.source(seed: request.seed, count: request.count), picture: picture,
-      latents: request.latents, tokenMerging: request.tokenMerging ?? 0, members: [])
+      latents: request.latents, tokenMerging: request.tokenMerging ?? 0, stepCache: request.stepCache,
+      members: [])
   }
 
   /// The latents of the image that a request starts from, if it does.

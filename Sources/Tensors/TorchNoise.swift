@@ -1,5 +1,3 @@
-import Synchronization
-
 /// The noise that diffusers' pipelines draw from torch generators on the CPU, as a function of draw and image.
 ///
 /// A pipeline draws the starting latents first and then whatever its scheduler adds, each time for the whole batch as
@@ -23,7 +21,7 @@ public final class TorchNoise: Sendable {
   }
 
   /// By the image, or one in all.
-  private let sequences: Mutex<[Sequence]>
+  private let sequences: Lock<[Sequence]>
 
   public init(_ generators: Generators) {
     self.generators = generators
@@ -32,7 +30,7 @@ public final class TorchNoise: Sendable {
       case .shared(let seed, _): [seed]
       case .perImage(let seeds): seeds
       }
-    sequences = Mutex(seeds.map { Sequence(states: [TorchGenerator(seed: $0)]) })
+    sequences = Lock(seeds.map { Sequence(states: [TorchGenerator(seed: $0)]) })
   }
 
   /// How many images there is noise for.

@@ -22,6 +22,8 @@ struct BenchTests {
     (["model", model, "--batch", "0"], "--batch 0: expected 1 to 64"),
     (["model", model, "--size", "63"], "--size 63: expected a multiple of 4"),
     (["model", model, "--rounds", "0"], "--rounds 0"),
+    (["caching", "--only", "nope"], "'nope' is invalid for '--only"),
+    (["caching", "--images", "0"], "--images 0"),
     (["forward", model, "--precision", "nope"], "'nope' is invalid for '--precision"),
     (["forward", model, "--input", "no-such-file"], "no-such-file"),
     (["forward", model, "--component", "text", "--input", "x.safetensors"], "x.safetensors"),
@@ -61,6 +63,18 @@ struct BenchTests {
       }
       #expect((row["psnr"] == nil) == (row["name"] as? String == "research"))
     }
+  }
+
+  @Test func comparesCaches() throws {
+    let file = FileManager.default.temporaryDirectory.appending(path: "\(UUID()).json")
+    defer { try? FileManager.default.removeItem(at: file) }
+    let result = try CommandResult(
+      "bench",
+      ["caching", "--images", "2", "--steps", "6", "--rounds", "1", "--only", "deepcache:2", "--json", file.path])
+    #expect(result.status == 0, "\(result.errors)")
+    let rows = try #require(try JSONSerialization.jsonObject(with: Data(contentsOf: file)) as? [[String: Any]])
+    #expect(rows.map { $0["cache"] as? String } == ["none", "deepcache:2:2"])
+    #expect(rows.last?["full"] as? Double == 0.5 && rows.last?["partial"] as? Double == 0.5)
   }
 
   @Test func showsWhereTheTimeGoes() throws {

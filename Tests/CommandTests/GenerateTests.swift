@@ -30,6 +30,19 @@ struct GenerateTests {
     }
   }
 
+  @Test func stepCachesSayWhatTheySaved() throws {
+    try withTemporaryFolder { folder in
+      let arguments = ["generate", Self.prompt, "--steps", "6", "--solver", "ddim", "--json"]
+      let result = try CommandResult("fewstep", arguments + ["--step-cache", "deepcache:3"], in: folder)
+      #expect(result.status == 0, "\(result.errors)")
+      let report = try #require(
+        try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
+      #expect(report["stepCache"] as? [[String: Int]] == [["full": 4, "partial": 8, "skipped": 0]])
+      let refused = try CommandResult("fewstep", arguments + ["--step-cache", "deepcache"], in: folder)
+      #expect(refused.status != 0 && refused.errors.contains("'deepcache' is invalid for '--step-cache"))
+    }
+  }
+
   @Test func imagesAreTheSameInAnyNumber() throws {
     try withTemporaryFolder { folder in
       let arguments = ["generate", Self.prompt, "--steps", "3", "--seed", "5", "--solver", "ddpm"]

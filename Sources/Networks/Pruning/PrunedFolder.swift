@@ -1,5 +1,6 @@
 import Checkpoints
 import Foundation
+import Quantization
 import Tensors
 
 extension ModelFolder {
@@ -77,8 +78,8 @@ extension PruningChoice {
     }
     let typed: SafetensorsWriter.Values =
       switch entry.dataType {
-      case .float16: .float16(values)
-      case .bfloat16: .bfloat16(values)
+      case .float16: .float16(values.map(HalfFloat.binary16.bits))
+      case .bfloat16: .bfloat16(values.map(HalfFloat.bfloat16.bits))
       default: .float32(values)
       }
     return SafetensorsWriter.Tensor(name: name, shape: shape, values: typed)

@@ -1,4 +1,4 @@
-import Synchronization
+import Tensors
 
 /// Values by their keys, in at most so many bytes: what was used longest ago goes first.
 ///
@@ -39,11 +39,11 @@ public final class LRUCache<Key: Hashable & Sendable, Value: Sendable>: Sendable
     }
   }
 
-  private let contents: Mutex<Contents>
+  private let contents: Lock<Contents>
 
   /// - Parameter byteLimit: 0 keeps nothing.
   public init(byteLimit: Int) {
-    contents = Mutex(Contents(statistics: CacheStatistics(byteLimit: max(byteLimit, 0))))
+    contents = Lock(Contents(statistics: CacheStatistics(byteLimit: max(byteLimit, 0))))
   }
 
   public var statistics: CacheStatistics { contents.withLock { $0.statistics } }
