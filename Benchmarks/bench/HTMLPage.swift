@@ -30,7 +30,7 @@ struct HTMLPage {
     body { font: 15px/1.5 system-ui, sans-serif; color: #1c1c1c; background: #fff; max-width: 1180px; margin: 32px auto;
       padding: 0 20px }
     h1 { font-size: 26px; margin: 0 } h2 { font-size: 20px; margin: 36px 0 4px } h3 { font-size: 16px; margin: 20px 0 4px }
-    .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(480px, 1fr)); gap: 8px 20px }
+    .plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(480px, 1fr)); gap: 8px 20px }
     svg { width: 100%; height: auto } svg text { font: 11px system-ui, sans-serif; fill: #444 }
     svg .title { font-weight: 600; font-size: 13px; fill: #1c1c1c } svg .grid { stroke: #e4e4e4 }
     svg polyline { stroke-width: 1.6 } svg .name { font-size: 10.5px }
