@@ -24,8 +24,8 @@ public struct TextToImagePipeline: Sendable {
 
   /// Reads a model in diffusers' layout.
   ///
-  /// - Parameter precision: what the denoiser computes with, and what runs once for each image, where that is as fast. nil is
-  ///     what a folder was quantized for, and single precision for others.
+  /// - Parameter precision: what the denoiser computes with, and what runs once for each image, where that is as fast.
+  ///     nil is what a folder was quantized for, and single precision for others.
   /// - Throws: `CheckpointError` where a file is broken or asks for something unsupported; ``PipelineError`` where the
   ///   components do not fit each other.
   public init(_ folder: ModelFolder, precision: Precision? = nil) throws {
