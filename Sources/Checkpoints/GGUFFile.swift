@@ -6,8 +6,8 @@ import Tensors
 enum GGUFType: UInt32, CaseIterable {
   case f32 = 0
   case f16 = 1
-  case q4_0 = 2
-  case q8_0 = 8
+  case q4 = 2
+  case q8 = 8
   case bf16 = 30
 
   var dataType: TensorDataType {
@@ -15,14 +15,14 @@ enum GGUFType: UInt32, CaseIterable {
     case .f32: .float32
     case .f16: .float16
     case .bf16: .bfloat16
-    case .q4_0, .q8_0: .uint8
+    case .q4, .q8: .uint8
     }
   }
 
   private var blocks: BlockFormat? {
     switch self {
-    case .q4_0: .q4_0
-    case .q8_0: .q8_0
+    case .q4: .q4
+    case .q8: .q8
     default: nil
     }
   }

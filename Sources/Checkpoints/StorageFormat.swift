@@ -9,8 +9,8 @@ public enum StorageFormat: String, Hashable, Sendable, CaseIterable {
   case int8
   /// The same levels and steps, to compute in floats.
   case int8Weights = "int8-weights"
-  case q8_0
-  case q4_0
+  case q8 = "q8_0"
+  case q4 = "q4_0"
 
   /// The metadata's key for the format.
   static let metadataKey = "fewstep.format"
@@ -19,8 +19,8 @@ public enum StorageFormat: String, Hashable, Sendable, CaseIterable {
 
   public var blockFormat: BlockFormat? {
     switch self {
-    case .q8_0: .q8_0
-    case .q4_0: .q4_0
+    case .q8: .q8
+    case .q4: .q4
     default: nil
     }
   }
@@ -65,7 +65,7 @@ extension SafetensorsHeader {
         decoded[name] = SafetensorsEntry(
           dataType: .int8, shape: entry.shape, range: entry.range, encoding: .levels(steps: steps.range))
         decoded[stepName] = nil
-      case (.q8_0, .uint8), (.q4_0, .uint8):
+      case (.q8, .uint8), (.q4, .uint8):
         guard let blocks = format.blockFormat else { continue }
         let shape = try numbersShape(name)
         guard let bytes = blocks.byteCount(of: shape.count), bytes == entry.range.count else {

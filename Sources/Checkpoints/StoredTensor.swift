@@ -33,7 +33,7 @@ public struct StoredTensor: Sendable {
             name: name + StorageFormat.stepSuffix, shape: [shape[0]],
             values: .float32(quantized.scales.map { Float($0.step) }))
         ]
-    case .q8_0, .q4_0:
+    case .q8, .q4:
       guard let blocks = format?.blockFormat, shape.rank > 0, shape.count > 0,
         let count = blocks.byteCount(of: shape.count),
         values.allSatisfy(\.isFinite), shape.count / shape[0] % BlockFormat.blockSize == 0

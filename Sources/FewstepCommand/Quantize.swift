@@ -7,8 +7,8 @@ struct Quantize: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Store a model in fewer bits, and say what that does to it.",
     discussion: """
-      The folder loads like any other. A layer whose outputs lose too much is stored as bf16; a format whose images are \
-      too far from those of fp32 is refused.
+      The folder loads like any other. A layer whose outputs lose too much is stored as bf16; a format whose images \
+      are too far from those of fp32 is refused.
       """)
 
   @Argument(help: "Folder of a model in diffusers' layout, or glyphs for the bundled one.")

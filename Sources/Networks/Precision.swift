@@ -49,7 +49,7 @@ public enum Precision: String, CaseIterable, Sendable {
     switch format {
     case .bfloat16: self = .bfloat16
     case .int8: self = .int8
-    case .float16, .int8Weights, .q8_0, .q4_0: self = .float16
+    case .float16, .int8Weights, .q8, .q4: self = .float16
     }
   }
 }

@@ -31,7 +31,7 @@ public struct ModelQuantizer: Sendable {
   /// - Parameter threshold: nil is 25 dB, and 12 dB for four bits.
   public init(_ format: StorageFormat, threshold: Double? = nil) {
     self.format = format
-    self.threshold = threshold ?? (format == .q4_0 ? 12 : 25)
+    self.threshold = threshold ?? (format == .q4 ? 12 : 25)
   }
 
   /// Writes the quantized model to `url`, where there must be nothing yet. It appears whole or not at all.

@@ -62,8 +62,8 @@ struct QuantizedFolderWriter {
       tensors, format: format, to: target.appending(path: "\(component)/\(name).safetensors"))
   }
 
-  /// A tensor in a format or, where that cannot hold it, in the nearest that can: bf16 for what is too large or does not
-  /// fill blocks, halves for vectors that lose nothing, and single precision.
+  /// A tensor in a format or, where that cannot hold it, in the nearest that can: bf16 for what is too large or does
+  /// not fill blocks, halves for vectors that lose nothing, and single precision.
   private func stored(
     _ name: String, of store: WeightStore, as format: StorageFormat?
   ) throws(CheckpointError) -> StoredTensor {

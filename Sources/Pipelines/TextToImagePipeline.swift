@@ -35,8 +35,8 @@ public struct TextToImagePipeline: Sendable {
   /// Reads a model in diffusers' layout.
   ///
   /// - Parameters:
-  ///   - precision: what the denoiser computes with, and what runs once for each image, where that is as fast. nil is what
-  ///     a folder was quantized for, and single precision for others.
+  ///   - precision: what the denoiser computes with, and what runs once for each image, where that is as fast. nil is
+  ///     what a folder was quantized for, and single precision for others.
   ///   - caches: which other pipelines may share.
   /// - Throws: `CheckpointError` where a file is broken or asks for something unsupported; ``PipelineError`` where the
   ///   components do not fit each other.

@@ -3,15 +3,15 @@
 /// Layouts and roundings: ggml's `block_q8_0` and `block_q4_0`, with the roundings of its reference quantizers.
 public enum BlockFormat: String, Hashable, Sendable, CaseIterable {
   /// Step d, then 32 levels of 8 bits; x = d · level.
-  case q8_0
+  case q8 = "q8_0"
   /// Step d, then 16 bytes, byte i with level i in its lower half and level i + 16 in its upper one; x = d · (level - 8).
-  case q4_0
+  case q4 = "q4_0"
 
   /// Numbers in a block.
   public static let blockSize = 32
 
   /// Bytes of a block.
-  public var blockBytes: Int { self == .q8_0 ? 34 : 18 }
+  public var blockBytes: Int { self == .q8 ? 34 : 18 }
 
   /// The bytes of `count` numbers; nil where they do not fill blocks or overflow.
   public func byteCount(of count: Int) -> Int? {
@@ -30,14 +30,14 @@ public enum BlockFormat: String, Hashable, Sendable, CaseIterable {
       // Of equal magnitudes the first counts.
       let extreme = block.reduce(Float(0)) { $1.magnitude > $0.magnitude ? $1 : $0 }
       // The extreme takes the level -8, of which there is no positive counterpart.
-      let step = self == .q8_0 ? extreme.magnitude / 127 : extreme / -8
+      let step = self == .q8 ? extreme.magnitude / 127 : extreme / -8
       let inverse = step == 0 ? 0 : 1 / step
       let half = HalfFloat.binary16.bits(of: step)
       bytes += [UInt8(truncatingIfNeeded: half), UInt8(half >> 8)]
       switch self {
-      case .q8_0:
+      case .q8:
         bytes += block.lazy.map { UInt8(bitPattern: Self.integer(($0 * inverse).rounded(.toNearestOrAwayFromZero))) }
-      case .q4_0:
+      case .q4:
         let levels = block.map { UInt8(min(max(Self.integer(($0 * inverse + 8.5).rounded(.down)), 0), 15)) }
         bytes += (0..<16).map { levels[$0] | levels[$0 + 16] << 4 }
       }
@@ -55,9 +55,9 @@ public enum BlockFormat: String, Hashable, Sendable, CaseIterable {
       let step = HalfFloat.binary16.value(of: UInt16(source[0]) | UInt16(source[1]) << 8)
       let first = block * Self.blockSize
       switch self {
-      case .q8_0:
+      case .q8:
         for index in 0..<32 { values[first + index] = Float(Int8(bitPattern: source[2 + index])) * step }
-      case .q4_0:
+      case .q4:
         for index in 0..<16 {
           values[first + index] = (Float(source[2 + index] & 15) - 8) * step
           values[first + index + 16] = (Float(source[2 + index] >> 4) - 8) * step

@@ -77,8 +77,8 @@ struct GGUFBytes {
     let parts: [(String, UInt32, [UInt8])] = [
       ("f32", 0, Self.values.flatMap { withUnsafeBytes(of: $0) { Array($0) } }),
       ("f16", 1, Self.values.flatMap { withUnsafeBytes(of: HalfFloat.binary16.bits(of: $0)) { Array($0) } }),
-      ("q4_0", 2, BlockFormat.q4_0.encode(Self.values)),
-      ("q8_0", 8, BlockFormat.q8_0.encode(Self.values)),
+      ("q4_0", 2, BlockFormat.q4.encode(Self.values)),
+      ("q8_0", 8, BlockFormat.q8.encode(Self.values)),
       ("bf16", 30, Self.values.flatMap { withUnsafeBytes(of: HalfFloat.bfloat16.bits(of: $0)) { Array($0) } }),
     ]
     var data: [UInt8] = []

@@ -32,8 +32,8 @@ import Testing
       switch format {
       case .float16: 65
       case .bfloat16: 48
-      case .int8, .int8Weights, .q8_0: 40
-      case .q4_0: 18
+      case .int8, .int8Weights, .q8: 40
+      case .q4: 18
       }
     #expect(ratio > least && ratio.isFinite, "\(ratio) dB")
   }
@@ -47,20 +47,20 @@ import Testing
     let count = Self.shape.count
     #expect(try bytes(.float16) == 2 * count && bytes(.bfloat16) == 2 * count)
     #expect(try bytes(.int8) == count && bytes(.int8Weights) == count)
-    #expect(try bytes(.q8_0) == count / 32 * 34 && bytes(.q4_0) == count / 32 * 18)
+    #expect(try bytes(.q8) == count / 32 * 34 && bytes(.q4) == count / 32 * 18)
   }
 
   @Test func refusesWhatAFormatCannotHold() {
     func stored(_ shape: Shape, _ values: [Float], _ format: StorageFormat) -> StoredTensor? {
       StoredTensor(name: "a", shape: shape, values: values, format: format)
     }
-    for format in [StorageFormat.int8, .int8Weights, .q8_0, .q4_0] {
+    for format in [StorageFormat.int8, .int8Weights, .q8, .q4] {
       #expect(stored([1, 32], Array(repeating: .infinity, count: 32), format) == nil)
       #expect(stored([0, 32], [], format) == nil)
       #expect(stored([], [1], format) == nil)
     }
     // Blocks must not reach over the outputs.
-    #expect(stored([2, 16], Array(repeating: 1, count: 32), .q8_0) == nil)
+    #expect(stored([2, 16], Array(repeating: 1, count: 32), .q8) == nil)
   }
 
   /// Quantized files that lie, with the key that the error names and a part of what it says.

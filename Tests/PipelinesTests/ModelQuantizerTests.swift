@@ -22,7 +22,7 @@ import Testing
     try await withFolder { folder in
       let url = folder.appending(path: "model", directoryHint: .isDirectory)
       var quantizer = quantizer(format)
-      if format == .q4_0 { quantizer.requiredPSNR = 10 }
+      if format == .q4 { quantizer.requiredPSNR = 10 }
       let report = try await quantizer.quantize(Glyphs.epsilon(), to: url)
       #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["model"])
       let pipeline = try TextToImagePipeline(ModelFolder(url: url))
@@ -33,8 +33,8 @@ import Testing
         switch format {
         case .float16: (["fp16"], 60)
         case .bfloat16: (["fp16", "bf16"], 45)
-        case .int8, .int8Weights, .q8_0: (["fp16", "bf16"], 38)
-        case .q4_0: (["fp16", "bf16"], 16)
+        case .int8, .int8Weights, .q8: (["fp16", "bf16"], 38)
+        case .q4: (["fp16", "bf16"], 16)
         }
       for layer in report.layers {
         #expect(layer.format == format.rawValue || unquantized.contains(layer.format))
@@ -66,7 +66,7 @@ import Testing
 
   @Test func aFormatThatFailsIsRefusedAndLeavesNothing() async throws {
     try await withFolder { folder in
-      var quantizer = quantizer(.q4_0, threshold: 0)
+      var quantizer = quantizer(.q4, threshold: 0)
       quantizer.requiredPSNR = 80
       let error = await #expect(throws: QuantizationFailure.self) {
         try await quantizer.quantize(Glyphs.epsilon(), to: folder.appending(path: "model"))

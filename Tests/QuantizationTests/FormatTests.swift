@@ -23,7 +23,7 @@ import Testing
     expected[2 + 3] = 0x81
     expected[2 + 4] = 1
     expected[2 + 5] = 0xFF
-    #expect(BlockFormat.q8_0.encode(values) == expected)
+    #expect(BlockFormat.q8.encode(values) == expected)
   }
 
   /// By hand: the extreme -8 has d = 1, which is 0x3C00; level = ⌊x / d + 8.5⌋, and the two halves share bytes.
@@ -38,19 +38,19 @@ import Testing
     expected[2] = 0x70
     expected[3] = 0xBF
     expected[4] = 0x8F
-    #expect(BlockFormat.q4_0.encode(values) == expected)
+    #expect(BlockFormat.q4.encode(values) == expected)
     // A positive extreme has a negative step: -1 is 0xBC00, and all else the same.
     expected[1] = 0xBC
-    #expect(BlockFormat.q4_0.encode(values.map { -$0 }) == expected)
+    #expect(BlockFormat.q4.encode(values.map { -$0 }) == expected)
   }
 
   @Test func blocksAreAsLongAsGGUFSays() {
-    #expect(BlockFormat.q8_0.byteCount(of: 64) == 68 && BlockFormat.q4_0.byteCount(of: 64) == 36)
+    #expect(BlockFormat.q8.byteCount(of: 64) == 68 && BlockFormat.q4.byteCount(of: 64) == 36)
     for format in BlockFormat.allCases {
       #expect(format.byteCount(of: 0) == 0)
       #expect(format.byteCount(of: 33) == nil && format.byteCount(of: -32) == nil)
     }
-    #expect(BlockFormat.q8_0.byteCount(of: .max - 31) == nil)
+    #expect(BlockFormat.q8.byteCount(of: .max - 31) == nil)
   }
 
   @Test(arguments: BlockFormat.allCases, [Float(1), 1e-3, 300])
@@ -60,14 +60,14 @@ import Testing
     for first in stride(from: 0, to: values.count, by: 32) {
       let largest = values[first..<first + 32].map(abs).max() ?? 0
       // Of q4_0 the levels end at 7, so that what is opposite the extreme may lose a whole step.
-      let step = format == .q8_0 ? largest / 127 : largest / 8
+      let step = format == .q8 ? largest / 127 : largest / 8
       // The step itself is rounded: to 11 bits, or to multiples of 2⁻²⁴ where it is small.
       let stepError = max(step * 0x1p-11, 0x1p-25)
-      let bound = format == .q8_0 ? 0.5 * step + 127 * stepError : step + 8 * stepError
+      let bound = format == .q8 ? 0.5 * step + 127 * stepError : step + 8 * stepError
       for index in first..<first + 32 { #expect(abs(result[index] - values[index]) <= bound) }
     }
     // What has been stored is stored the same again, but for q8_0's rounding of the step.
-    if format == .q4_0 { #expect(format.encode(result) == format.encode(values)) }
+    if format == .q4 { #expect(format.encode(result) == format.encode(values)) }
   }
 
   @Test func blocksOfZerosAndOddNumbersAreSafe() {
