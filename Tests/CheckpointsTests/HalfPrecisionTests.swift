@@ -27,6 +27,32 @@ import Testing
     }
   }
 
+  /// Every half comes back; what lies between two goes to the nearer, and from the middle to the even one.
+  @Test func floatsAreRoundedToTheNearest() {
+    for pattern in UInt16(0)..<0x7C00 {
+      let (low, high) = (
+        HalfPrecision.float(binary16: pattern), pattern == 0x7BFF ? 65536 : HalfPrecision.float(binary16: pattern + 1)
+      )
+      let middle = (low + high) / 2
+      let even = pattern & 1 == 0 ? pattern : pattern + 1
+      #expect(HalfPrecision.binary16(low) == pattern && HalfPrecision.binary16(-low) == pattern | 0x8000)
+      #expect(HalfPrecision.binary16(middle) == even, "\(middle)")
+      #expect(
+        HalfPrecision.binary16(middle.nextDown) == pattern && HalfPrecision.binary16(middle.nextUp) == pattern + 1)
+    }
+    #expect(HalfPrecision.binary16(.infinity) == 0x7C00 && HalfPrecision.binary16(-1e30) == 0xFC00)
+    #expect(HalfPrecision.float(binary16: HalfPrecision.binary16(.nan)).isNaN)
+    for pattern in UInt16(0)..<0x7F80 {
+      let low = Float(bitPattern: UInt32(pattern) << 16)
+      let middle = Float(bitPattern: low.bitPattern + 0x8000)
+      #expect(HalfPrecision.bfloat16(-low) == pattern | 0x8000)
+      #expect(HalfPrecision.bfloat16(middle) == pattern + (pattern & 1))
+      #expect(
+        HalfPrecision.bfloat16(middle.nextDown) == pattern && HalfPrecision.bfloat16(middle.nextUp) == pattern + 1)
+    }
+    #expect(HalfPrecision.float(bfloat16: HalfPrecision.bfloat16(.nan)).isNaN)
+  }
+
   #if !(os(macOS) && arch(x86_64))
     @Test func everyBinary16ConvertsAsFloat16Does() {
       for pattern in Self.patterns {

@@ -1,7 +1,8 @@
-import Checkpoints
 import Foundation
 import Tensors
 import Testing
+
+@testable import Checkpoints
 
 @Suite struct SafetensorsWriterTests {
   private let folder: TemporaryFolder
@@ -19,8 +20,10 @@ import Testing
       let shape = Shape(dimensions)
       let bits = (0..<shape.count).map { _ in generator.next() }
       let values: SafetensorsWriter.Values =
-        switch index % 3 {
+        switch index % 5 {
         case 0: .float32(bits.map { Float(bitPattern: UInt32(truncatingIfNeeded: $0)) })
+        case 2: .float16(bits.map { HalfPrecision.float(binary16: UInt16(truncatingIfNeeded: $0)) })
+        case 3: .bfloat16(bits.map { HalfPrecision.float(bfloat16: UInt16(truncatingIfNeeded: $0)) })
         case 1: .int64(bits.map { Int64(bitPattern: $0) })
         default: .float64(bits.map { Double(bitPattern: $0) })
         }
@@ -43,6 +46,9 @@ import Testing
       switch tensor.values {
       case .float32(let values):
         #expect(try file.floats(tensor.name).map(\.bitPattern) == values.map(\.bitPattern))
+      case .float16(let values), .bfloat16(let values):
+        let read = try file.floats(tensor.name)
+        #expect(zip(read, values).allSatisfy { $0.isNaN ? $1.isNaN : $0.bitPattern == $1.bitPattern })
       case .float64(let values):
         #expect(try file.doubles(tensor.name).map(\.bitPattern) == values.map(\.bitPattern))
       case .int64(let values):

@@ -11,6 +11,8 @@ struct BenchTests {
   @Test(arguments: [
     (["--only", "nope"], "--only nope: there are samplers"),
     (["--images", "0"], "--images 0"),
+    (["pruning", "--images", "0"], "--images 0"),
+    (["pruning", "--only", "nope"], "--only nope: there are whole, heads-12.5%"),
     (["kernels", "--only", "nope"], "--only nope: there are products, convolutions, attention, passes, peaks"),
     (["model", "no-such-folder"], "no-such-folder/model_index.json"),
     (["model", model, "--component", "nope"], "'unet', 'vae' or 'text'"),
