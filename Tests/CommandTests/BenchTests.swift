@@ -16,6 +16,8 @@ struct BenchTests {
     (["presets", "--images", "0"], "--images 0"),
     (["toolkit", "--images", "513"], "--images 513"),
     (["toolkit", "--only", "nope"], "--only nope: there are DDPM, 1000 steps"),
+    (["pruning", "--images", "0"], "--images 0"),
+    (["pruning", "--only", "nope"], "--only nope: there are whole, heads-12.5%"),
     (["kernels", "--only", "nope"], "--only nope: there are products, convolutions, attention, passes, peaks"),
     (["model", "no-such-folder"], "no-such-folder/model_index.json"),
     (["model", model, "--component", "nope"], "'unet', 'vae' or 'text'"),

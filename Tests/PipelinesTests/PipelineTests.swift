@@ -42,6 +42,35 @@ struct PipelineTests {
     }
   }
 
+  /// Merging nothing is no merging; an image with merged tokens does not depend on its neighbours.
+  @Test func tokensAreMerged() async throws {
+    var pipeline = try Self.pipeline()
+    var request = GenerationRequest(Self.prompt, steps: 3, seed: 4, count: 3)
+    let plain = try await pipeline.generate(request)
+    request.tokenMerging = 0
+    #expect(try await pipeline.generate(request).map(\.latents) == plain.map(\.latents))
+    request.tokenMerging = 0.5
+    let merged = try await pipeline.generate(request)
+    #expect(merged.map(\.latents) != plain.map(\.latents))
+    pipeline.batchSize = 1
+    #expect(try await pipeline.generate(request).map(\.latents) == merged.map(\.latents))
+    for share in [-0.1, 0.8, .nan] {
+      request.tokenMerging = share
+      let refused = request
+      await #expect(throws: PipelineError.self) { try await pipeline.generate(refused) }
+    }
+  }
+
+  /// Calibration sees the whole trajectory, with the prompt and without, and never more than asked for.
+  @Test func calibrationCoversTrajectories() async throws {
+    let pipeline = try Self.pipeline()
+    let prompts = [Self.prompt, "a red letter A on white"]
+    let all = try await pipeline.calibrationSamples(prompts: prompts, steps: 4, limit: 100)
+    #expect(all.count == 16 && Set(all.map(\.timestep)).count == 4)
+    let some = try await pipeline.calibrationSamples(prompts: prompts, steps: 4, limit: 6)
+    #expect(some.count <= 6 && some.count > 3 && Set(some.map(\.timestep)).count > 2)
+  }
+
   /// What a pipeline's tensors take is known beforehand, less for fewer bits and smaller batches.
   @Test func memoryIsKnownBeforehand() async throws {
     var request = GenerationRequest(Self.prompt, steps: 1, count: 8)

@@ -1,4 +1,5 @@
 import DenseTensors
+import Synchronization
 import Tensors
 
 /// A point of a trajectory that a model is judged at.
@@ -59,6 +60,13 @@ public struct PruningStudy: Sendable {
   private let batches: [Batch]
   private let headCounts: [String: Int]
   private let statistics: [String: HeadStatistics]
+  private let memo = Memo()
+
+  /// Scores that have been taken: choices that begin alike share them.
+  private final class Memo: Sendable {
+    let heads = Mutex<[UNetAblation: [HeadImportance]]>([:])
+    let blocks = Mutex<[UNetAblation: [BlockImportance]]>([:])
+  }
 
   private struct Batch: Sendable {
     let input: DenseTensor<Float>
@@ -113,6 +121,7 @@ public struct PruningStudy: Sendable {
 
   /// Every head that could still be removed beside those of `ablation`, the least important first.
   func heads(beside ablation: UNetAblation = UNetAblation()) -> [HeadImportance] {
+    if let known = memo.heads.withLock({ $0[ablation] }) { return known }
     var scores: [HeadImportance] = []
     for layer in model.configuration.remainingLayers where !ablation.blocks.contains(where: layer.isPart) {
       guard let count = layer.heads else { continue }
@@ -125,7 +134,9 @@ public struct PruningStudy: Sendable {
         scores.append(HeadImportance(attention: layer.name, head: head, change: change(without: ablation)))
       }
     }
-    return scores.sorted { $0.change < $1.change }
+    scores.sort { $0.change < $1.change }
+    memo.heads.withLock { [scores] in $0[ablation] = scores }
+    return scores
   }
 
   private func substitutes(for ablation: UNetAblation) -> [String: [Float]] {
@@ -137,13 +148,16 @@ public struct PruningStudy: Sendable {
 
   /// Every block that could still be removed beside those of `ablation`, the least important first.
   func blocks(beside ablation: UNetAblation = UNetAblation()) -> [BlockImportance] {
-    model.configuration.remainingLayers.filter { $0.isBlock && !ablation.blocks.contains($0.name) }
+    if let known = memo.blocks.withLock({ $0[ablation] }) { return known }
+    let scores = model.configuration.remainingLayers.filter { $0.isBlock && !ablation.blocks.contains($0.name) }
       .map { layer in
         var ablation = ablation
         ablation.blocks.insert(layer.name)
         return BlockImportance(block: layer.name, change: change(without: ablation))
       }
       .sorted { $0.change < $1.change }
+    memo.blocks.withLock { $0[ablation] = scores }
+    return scores
   }
 
   /// The importance of every head by itself, the least important first.
@@ -156,10 +170,11 @@ public struct PruningStudy: Sendable {
   ///
   /// - Parameters:
   ///   - headShare: the share of all heads, 0 or more and less than 1; every attention keeps one.
-  ///   - rounds: how often heads are scored anew, beside those that are chosen.
+  ///   - rounds: heads are scored anew, beside those that are chosen, whenever another such part of all is gone. The
+  ///     fewer of two choices then are the first of the more.
   /// - Throws: ``PruningError``.
   public func choose(
-    headShare: Double = 0, blocks blockCount: Int = 0, compensation: HeadCompensation = .leastSquares, rounds: Int = 4
+    headShare: Double = 0, blocks blockCount: Int = 0, compensation: HeadCompensation = .leastSquares, rounds: Int = 8
   ) throws(PruningError) -> PruningChoice {
     guard headShare >= 0, headShare < 1 else { throw .invalidShare(headShare) }
     let layers = model.configuration.remainingLayers
@@ -180,7 +195,7 @@ public struct PruningStudy: Sendable {
     guard wanted <= removable else { throw .tooManyHeads(asked: wanted, removable: removable) }
     var removedHeads: [HeadImportance] = []
     while removedHeads.count < wanted {
-      let target = min(wanted, removedHeads.count + (wanted + rounds - 1) / max(rounds, 1))
+      let target = min(wanted, removedHeads.count + max(1, counts.reduce(0, +) / max(rounds, 1)))
       for candidate in heads(beside: ablation) where removedHeads.count < target {
         let silent = ablation.heads[candidate.attention, default: []]
         guard silent.count + 1 < headCounts[candidate.attention] ?? 0 else { continue }

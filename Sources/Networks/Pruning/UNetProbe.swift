@@ -2,6 +2,8 @@ import DenseTensors
 import Tensors
 
 /// What looks at the layers of a run, and may change what they give.
+///
+/// Not Sendable: it belongs to one run, and may keep what it sees.
 public struct UNetProbe {
   /// An attention's name and its output before `to_out`, `[batch, pixels, heads × dimension]`.
   public var attended: (_ attention: String, _ output: inout DenseTensor<Float>) -> Void = { _, _ in }
