@@ -1,4 +1,3 @@
-import Synchronization
 import Tensors
 
 /// How far layers with other weights would be from those of a model that runs, on the inputs that it meets.
@@ -16,7 +15,7 @@ public final class LayerComparison: Sendable {
 
   @TaskLocal private static var current: LayerComparison?
   private let others: [String: PackedWeights]
-  private let collected = Mutex<[String: Sums]>([:])
+  private let collected = Lock<[String: Sums]>([:])
 
   /// - Parameter others: layers by the names of those that they stand for.
   public init(with others: [PackedWeights]) {

@@ -1,6 +1,5 @@
 import DenseTensors
 import Sampling
-import Synchronization
 import Tensors
 
 extension TextToImagePipeline {
@@ -144,7 +143,7 @@ extension TextToImagePipeline {
 
 /// Images on their way from the task that decodes to the one that denoises, which hands them on.
 private final class Outbox: Sendable {
-  private let contents = Mutex<(images: [GeneratedImage], failure: (any Error)?)>(([], nil))
+  private let contents = Lock<(images: [GeneratedImage], failure: (any Error)?)>(([], nil))
 
   func put(_ image: GeneratedImage) {
     contents.withLock { $0.images.append(image) }
