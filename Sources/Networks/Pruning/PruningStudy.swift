@@ -174,7 +174,7 @@ public struct PruningStudy: Sendable {
   ///     fewer of two choices then are the first of the more.
   /// - Throws: ``PruningError``.
   public func choose(
-    headShare: Double = 0, blocks blockCount: Int = 0, compensation: HeadCompensation = .leastSquares, rounds: Int = 8
+    headShare: Double = 0, blocks blockCount: Int = 0, compensation: HeadCompensation = .leastSquares, rounds: Int = 16
   ) throws(PruningError) -> PruningChoice {
     guard headShare >= 0, headShare < 1 else { throw .invalidShare(headShare) }
     let layers = model.configuration.remainingLayers
