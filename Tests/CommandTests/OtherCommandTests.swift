@@ -17,13 +17,13 @@ struct OtherCommandTests {
           -h, --help              Show help information.
 
         SUBCOMMANDS:
-          generate                Generate images from a prompt.
+          generate                Generate images from prompts.
           quantize                Store a model in fewer bits, and say what that does to it.
+          prune                   Remove attention heads and blocks that matter least from a model's UNet.
           solvers                 List the solvers and the paper of each.
           grids                   List the grids of times and the paper of each.
           plan                    Print the compiled plan of a sampler on a model's noise path.
           tokenize                Print the token ids of a text, and what the length limit cuts off.
-          prune                   Remove attention heads and blocks that matter least from a model's UNet.
 
           See 'fewstep help <subcommand>' for detailed help.
 
