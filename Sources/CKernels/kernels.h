@@ -39,9 +39,69 @@ typedef struct {
   void (*layer_norm)(float *, const float *, const float *, const float *, int64_t, int64_t, float);
 } fs_kernels;
 
+// One dimension of a convolution of three taps by evaluating polynomials at points, of which the last is infinity.
+//
+// Small: F(4, 3) at 0, 1, -1, 1/2 and -2, whose rounding errors are a third of those with 2 in place of 1/2 in the worst
+// output. Large: F(6, 3) at 0, 1, -1, 2, -2, 1/2 and -1/2; a fifth fewer multiplications, and three times the error.
+//
+// Upsampling: of a picture whose pixels are each read twice, where of three taps two fall on the same pixel. Odd outputs
+// are the sums a x[k] + b x[k + 1] with a = w0 + w1 and b = w2, even ones those with a = w0 and b = w1 + w2. Both are
+// F(3, 2) at 0, 1, -1 and infinity, and at 1 they are one, for there a + b is the same: 7 products give 6 outputs, and
+// the transforms of pictures and products only add.
+typedef struct {
+  bool upsampling;
+  int points, products, outputs;
+  int step;      // from the first input pixel of one tile to that of the next
+  int point[8];  // of each product
+} fs_winograd_scheme;
+
+typedef enum { FS_WINOGRAD_SMALL, FS_WINOGRAD_LARGE, FS_WINOGRAD_UPSAMPLING } fs_winograd_choice;
+
+enum { FS_MOST_POINTS = 8, FS_MOST_PRODUCTS = 8, FS_MOST_OUTPUTS = 6 };
+
+static const fs_winograd_scheme fs_winograd_schemes[] = {
+  [FS_WINOGRAD_SMALL] = {false, 6, 6, 4, 4, {0, 1, 2, 3, 4, 5}},
+  [FS_WINOGRAD_LARGE] = {false, 8, 8, 6, 6, {0, 1, 2, 3, 4, 5, 6, 7}},
+  [FS_WINOGRAD_UPSAMPLING] = {true, 4, 7, 6, 3, {0, 0, 1, 2, 2, 3, 3}},
+};
+
+// The first input pixel and the first output of the first tile; the latter may lie outside.
+static inline int64_t fs_winograd_first_input(fs_winograd_scheme scheme, int64_t padding) {
+  return scheme.upsampling ? -((padding + 1) / 2) : -padding;
+}
+static inline int64_t fs_winograd_first_output(fs_winograd_scheme scheme, int64_t padding) {
+  return scheme.upsampling ? -(padding % 2) : 0;
+}
+
+static inline int64_t fs_winograd_tiles_across(fs_winograd_scheme scheme, int64_t outputs, int64_t padding) {
+  return (outputs - fs_winograd_first_output(scheme, padding) + scheme.outputs - 1) / scheme.outputs;
+}
+
+static inline int64_t fs_winograd_tiles_of(fs_winograd_scheme scheme, const fs_convolution *op) {
+  return fs_winograd_tiles_across(scheme, op->out_height, op->pad_top) *
+         fs_winograd_tiles_across(scheme, op->out_width, op->pad_left);
+}
+
+// Multiplications per weight, measured against what transforming it costs.
+static inline int64_t fs_winograd_cost_of(fs_winograd_scheme scheme, const fs_convolution *op) {
+  return scheme.products * scheme.products * (fs_winograd_tiles_of(scheme, op) + 7);
+}
+
+// A matter of one image alone, so that no image depends on its batch.
+static inline fs_winograd_choice fs_winograd_choice_of(const fs_convolution *op) {
+  if (op->upsampling == 2) return FS_WINOGRAD_UPSAMPLING;
+  int64_t small = fs_winograd_cost_of(fs_winograd_schemes[FS_WINOGRAD_SMALL], op);
+  int64_t large = fs_winograd_cost_of(fs_winograd_schemes[FS_WINOGRAD_LARGE], op);
+  return large < small ? FS_WINOGRAD_LARGE : FS_WINOGRAD_SMALL;
+}
+
+static inline fs_winograd_scheme fs_winograd_scheme_of(const fs_convolution *op) {
+  return fs_winograd_schemes[fs_winograd_choice_of(op)];
+}
+
 // How Winograd's convolution lays out what it keeps. Tiles are taken in groups, channels in blocks. Patches are
-// [block][6][group][6][line of channels][tile of the group][FS_LINE], products
-// [6][group][6][tile of the group][FS_PANEL].
+// [block][point][group][point][line of channels][tile of the group][FS_LINE], products
+// [product][group][product][tile of the group][FS_PANEL].
 typedef struct {
   int64_t groups, rows;   // rows: the tiles of every group but the last
   int64_t depth, blocks;  // depth: the channels of every block but the last

@@ -107,16 +107,23 @@ void fs_pack_weights(
   }
 }
 
-int64_t fs_winograd_tiles(const fs_convolution *op) {
-  return (op->out_height + 3) / 4 * ((op->out_width + 3) / 4);
+int64_t fs_winograd_tiles(const fs_convolution *op) { return fs_winograd_tiles_of(fs_winograd_scheme_of(op), op); }
+
+int64_t fs_winograd_products(const fs_convolution *op) {
+  int64_t products = fs_winograd_scheme_of(op).products;
+  return products * products;
 }
+
+int64_t fs_winograd_cost(const fs_convolution *op) { return fs_winograd_cost_of(fs_winograd_scheme_of(op), op); }
 
 int64_t fs_winograd_patch_count(const fs_convolution *op, int64_t tiles) {
   fs_winograd_layout layout = fs_winograd_layout_of(op, tiles);
-  return layout.blocks * 36 * layout.groups * layout.plane;
+  int64_t points = fs_winograd_scheme_of(op).points;
+  return layout.blocks * points * points * layout.groups * layout.plane;
 }
 
 int64_t fs_winograd_scratch_count(const fs_convolution *op, int64_t tiles) {
   fs_winograd_layout layout = fs_winograd_layout_of(op, tiles);
-  return 6 * (layout.column_plane + layout.weight_plane) + 36 * layout.groups * layout.product_plane;
+  int64_t products = fs_winograd_scheme_of(op).products;
+  return products * (layout.column_plane + layout.weight_plane + products * layout.groups * layout.product_plane);
 }

@@ -1,114 +1,69 @@
-// 3x3 convolution in a quarter of the multiplications: Winograd's F(4x4, 3x3).
+// 3x3 convolution by Winograd's algorithm (Lavin and Gray 2015, arXiv:1509.09308, section 4.2): every patch of the input
+// becomes a number per channel and pair of points, each of which is multiplied with weights of its own; from the sums
+// come the outputs of a tile. kernels.h lists the schemes.
 //
-// Lavin and Gray 2015, arXiv:1509.09308, section 4.2, with the points 0, 1, -1, 1/2, -2 and infinity, whose rounding
-// errors are a third of those of 0, 1, -1, 2, -2 and infinity in the worst of the 16 outputs. Every 6x6 patch of the
-// input becomes 36 numbers per channel, each of which is multiplied with weights of its own; from the 36 sums come 4x4
-// outputs.
-//
-// Four times the weights would be too many to keep: they are transformed when they are needed, for all tiles of a call,
-// a block of channels and one of six rows at a time, and stay in the first-level cache. Blocks are summed on their own,
-// which loses less than one long sum. Patches and products lie in the order in which the products are taken;
+// So many weights would be too many to keep: they are transformed when they are needed, for all tiles of a call,
+// a block of channels and one row of products at a time, and stay in the first-level cache. Blocks are summed on their
+// own, which loses less than one long sum. Patches and products lie in the order in which the products are taken;
 // fs_winograd_layout says where.
 
-// Two of the six vectors B^T x, 0 and 5, 1 and 2, or 3 and 4: pairs need few registers.
-INLINE void ISA(transform_input)(vf *first, vf *second, vf x0, vf x1, vf x2, vf x3, vf x4, vf x5, int pair) {
-  vf even = x4 - x2, odd = x3 - x1;
-  if (pair == 0) {
-    *first = (x0 - x2) + even + 1.5f * odd;
-    *second = (x5 - x3) - odd + 1.5f * even;
-  } else if (pair == 1) {
-    *first = (even + odd) + 1.5f * (x2 + x3);
-    *second = (even - odd) + 1.5f * (x3 - x2);
-  } else {
-    *first = even + 2.0f * odd;
-    *second = even - 0.5f * odd;
-  }
-}
+#include "winograd_transforms.h"
 
-// The six vectors G (x0, x1, x2).
-INLINE void ISA(transform_weights)(vf *result, vf x0, vf x1, vf x2) {
-  vf even = (1.0f / 3) * (x0 + x2);
-  result[0] = x0;
-  result[1] = even + (1.0f / 3) * x1;
-  result[2] = (1.0f / 3) * x1 - even;
-  result[3] = (-16.0f / 15) * (x0 + 0.5f * x1 + 0.25f * x2);
-  result[4] = (1.0f / 15) * (x0 - 2.0f * x1 + 4.0f * x2);
-  result[5] = x2;
-}
-
-// The first four of six vectors := A^T x.
-INLINE void ISA(transform_output)(vf *x, int stride) {
-  vf x3 = x[3 * stride], x4 = x[4 * stride];
-  vf sum = x[stride] + x[2 * stride], difference = x[stride] - x[2 * stride];
-  x[0] = x[0] + sum + (x3 + x4);
-  x[stride] = difference + 0.5f * x3 - 2.0f * x4;
-  x[2 * stride] = sum + 0.25f * x3 + 4.0f * x4;
-  x[3 * stride] = difference + 0.125f * x3 - 8.0f * x4 + x[5 * stride];
-}
-
-// The pixels of the 6x6 patch around a tile.
-static void ISA(gather_patch)(const fs_convolution *op, const float **pixels, int64_t image, int64_t y, int64_t x) {
-  int shift = op->upsampling == 2;
+// The pixels of the patch around a tile.
+INLINE void ISA(gather_patch)(
+  const fs_convolution *op, fs_winograd_scheme scheme, const float **pixels, int64_t tile) {
+  int64_t per_image = fs_winograd_tiles(op), across = fs_winograd_tiles_across(scheme, op->out_width, op->pad_left);
+  int64_t image = tile / per_image, y = tile % per_image / across, x = tile % per_image % across;
+  int64_t top = fs_winograd_first_input(scheme, op->pad_top) + y * scheme.step;
+  int64_t left = fs_winograd_first_input(scheme, op->pad_left) + x * scheme.step;
   const float *picture = op->input + image * op->height * op->width * op->input_stride;
-  for (int64_t i = 0; i < 6; i++) {
-    int64_t in_y = y + i - op->pad_top;
-    for (int64_t j = 0; j < 6; j++) {
-      int64_t in_x = x + j - op->pad_left;
-      bool inside = in_y >= 0 && in_y < op->height << shift && in_x >= 0 && in_x < op->width << shift;
-      pixels[i * 6 + j] =
-        inside ? picture + ((in_y >> shift) * op->width + (in_x >> shift)) * op->input_stride : op->zeros;
+  for (int64_t i = 0; i < scheme.points; i++) {
+    int64_t in_y = top + i;
+    for (int64_t j = 0; j < scheme.points; j++) {
+      int64_t in_x = left + j;
+      bool inside = in_y >= 0 && in_y < op->height && in_x >= 0 && in_x < op->width;
+      pixels[i * scheme.points + j] = inside ? picture + (in_y * op->width + in_x) * op->input_stride : op->zeros;
     }
   }
 }
 
-INLINE vf ISA(load_lanes)(const float *p, int64_t lanes) {
-  return lanes == LANES ? ISA(load)(p) : ISA(load_part)(p, lanes);
+INLINE void ISA(transform_patch)(
+  fs_winograd_scheme scheme, float *target, int64_t row_stride, int64_t plane, const float *const *pixels, int64_t c,
+  int64_t lanes) {
+  if (scheme.upsampling) ISA(transform_upsampled_patch)(target, row_stride, plane, pixels, c, lanes);
+  else ISA(transform_plain_patch)(scheme, target, row_stride, plane, pixels, c, lanes);
 }
 
-// target[i][j] := B^T d B for one patch d and LANES channels.
-INLINE void ISA(transform_patch)(
-  float *target, int64_t row_stride, int64_t plane, const float *const *pixels, int64_t c, int64_t lanes) {
-  static const int rows[3][2] = {{0, 5}, {1, 2}, {3, 4}};
-  _Pragma("clang loop unroll(full)") for (int pair = 0; pair < 3; pair++) {
-    vf d[2][6];
-    _Pragma("clang loop unroll(full)") for (int j = 0; j < 6; j++) {
-      vf x[6];
-      _Pragma("clang loop unroll(full)") for (int i = 0; i < 6; i++)
-        x[i] = pair == 0 || (i > 0 && i < 5) ? ISA(load_lanes)(pixels[i * 6 + j] + c, lanes) : (vf){0};
-      ISA(transform_input)(&d[0][j], &d[1][j], x[0], x[1], x[2], x[3], x[4], x[5], pair);
+INLINE void ISA(patches_of)(
+  const fs_convolution *op, fs_winograd_scheme scheme, int64_t begin, int64_t end, int64_t first, int64_t last,
+  float *patches) {
+  fs_winograd_layout layout = fs_winograd_layout_of(op, end - begin);
+  int64_t row_stride = scheme.points * layout.groups * layout.plane;
+  const float *pixels[2][FS_MOST_POINTS * FS_MOST_POINTS];
+  for (int64_t t = first; t < last; t++) {
+    // The next tile's pixels are on their way while this one's are transformed; some columns both have.
+    for (int64_t u = t == first ? t : t + 1; u <= t + 1 && u < last; u++)
+      ISA(gather_patch)(op, scheme, pixels[u % 2], u);
+    const float **own = pixels[t % 2], **next = t + 1 < last ? pixels[(t + 1) % 2] : own;
+    int64_t group = (t - begin) / layout.rows, row = (t - begin) % layout.rows;
+    float *tile = patches + group * scheme.points * layout.plane + row * FS_LINE;
+    for (int64_t c = 0; c < op->channels; c += LANES) {
+      float *target = tile + c / layout.depth * scheme.points * row_stride +
+                      c % layout.depth / FS_LINE * layout.rows * FS_LINE + c % FS_LINE;
+      for (int k = 0; k < scheme.points * scheme.points; k++)
+        if (k % scheme.points >= scheme.points - scheme.step) __builtin_prefetch(next[k] + c);
+      if (op->channels - c >= LANES) ISA(transform_patch)(scheme, target, row_stride, layout.plane, own, c, LANES);
+      else ISA(transform_patch)(scheme, target, row_stride, layout.plane, own, c, op->channels - c);
     }
-    _Pragma("clang loop unroll(full)") for (int i = 0; i < 2; i++)
-      _Pragma("clang loop unroll(full)") for (int other = 0; other < 3; other++) {
-        vf first, second;
-        ISA(transform_input)(&first, &second, d[i][0], d[i][1], d[i][2], d[i][3], d[i][4], d[i][5], other);
-        float *row = target + rows[pair][i] * row_stride;
-        ISA(store)(row + rows[other][0] * plane, first);
-        ISA(store)(row + rows[other][1] * plane, second);
-      }
   }
 }
 
 static void ISA(winograd_patches)(
   const fs_convolution *op, int64_t begin, int64_t end, int64_t first, int64_t last, float *patches) {
-  fs_winograd_layout layout = fs_winograd_layout_of(op, end - begin);
-  int64_t across = (op->out_width + 3) / 4, per_image = fs_winograd_tiles(op);
-  int64_t row_stride = 6 * layout.groups * layout.plane;
-  const float *pixels[2][36];
-  for (int64_t t = first; t < last; t++) {
-    // The next tile's pixels are on their way while this one's are transformed; two columns both have.
-    for (int64_t u = t == first ? t : t + 1; u <= t + 1 && u < last; u++)
-      ISA(gather_patch)(op, pixels[u % 2], u / per_image, u % per_image / across * 4, u % per_image % across * 4);
-    const float **own = pixels[t % 2], **next = t + 1 < last ? pixels[(t + 1) % 2] : own;
-    int64_t group = (t - begin) / layout.rows, row = (t - begin) % layout.rows;
-    float *tile = patches + group * 6 * layout.plane + row * FS_LINE;
-    for (int64_t c = 0; c < op->channels; c += LANES) {
-      float *target = tile + c / layout.depth * 6 * row_stride + c % layout.depth / FS_LINE * layout.rows * FS_LINE +
-                      c % FS_LINE;
-      for (int k = 0; k < 36; k++)
-        if (k % 6 > 1) __builtin_prefetch(next[k] + c);
-      if (op->channels - c >= LANES) ISA(transform_patch)(target, row_stride, layout.plane, own, c, LANES);
-      else ISA(transform_patch)(target, row_stride, layout.plane, own, c, op->channels - c);
-    }
+  switch (fs_winograd_choice_of(op)) {
+    case FS_WINOGRAD_SMALL: ISA(patches_of)(op, fs_winograd_schemes[FS_WINOGRAD_SMALL], begin, end, first, last, patches); break;
+    case FS_WINOGRAD_LARGE: ISA(patches_of)(op, fs_winograd_schemes[FS_WINOGRAD_LARGE], begin, end, first, last, patches); break;
+    case FS_WINOGRAD_UPSAMPLING: ISA(patches_of)(op, fs_winograd_schemes[FS_WINOGRAD_UPSAMPLING], begin, end, first, last, patches);
   }
 }
 
@@ -191,30 +146,31 @@ INLINE vf ISA(load_weights)(const void *weights, fs_format format, int64_t index
 // columns[i][channel][x] := (G g)[i][x] for the 3x3 weights g of `channels` channels, read from the index-th weight on;
 // `tap` weights lie between the taps of one channel.
 INLINE void ISA(transform_columns)(
-  float *columns, int64_t column_plane, const void *weights, fs_format format, int64_t index, int64_t tap,
-  int64_t channels, int64_t width) {
+  fs_winograd_scheme scheme, float *columns, int64_t column_plane, const void *weights, fs_format format,
+  int64_t index, int64_t tap, int64_t channels, int64_t width) {
   for (int64_t c = 0; c < channels; c++)
     for (int64_t n = 0; n < width; n += LANES)
       for (int x = 0; x < 3; x++) {
         int64_t top = index + x * tap + (format == FS_BFLOAT16 ? c / 2 * 2 * width + 2 * n : c * width + n);
         bool is_second = c % 2 != 0;
-        vf t[6];
+        vf t[FS_MOST_PRODUCTS];
         ISA(transform_weights)(
-          t, ISA(load_weights)(weights, format, top, is_second),
+          scheme, t, ISA(load_weights)(weights, format, top, is_second),
           ISA(load_weights)(weights, format, top + 3 * tap, is_second),
           ISA(load_weights)(weights, format, top + 6 * tap, is_second));
-        for (int i = 0; i < 6; i++) ISA(store)(columns + i * column_plane + (c * 3 + x) * width + n, t[i]);
+        for (int i = 0; i < scheme.products; i++)
+          ISA(store)(columns + i * column_plane + (c * 3 + x) * width + n, t[i]);
       }
 }
 
 // Transforms the columns of the weights from (channel, column) on.
-static void ISA(transform_block)(
-  const fs_convolution *op, float *columns, int64_t column_plane, int64_t channel, int64_t channels, int64_t column,
-  int64_t width) {
+INLINE void ISA(transform_block)(
+  const fs_convolution *op, fs_winograd_scheme scheme, float *columns, int64_t column_plane, int64_t channel,
+  int64_t channels, int64_t column, int64_t width) {
   int64_t padded = op->format == FS_BFLOAT16 ? fs_bfloat16_padded(op->channels) : op->channels;
   int64_t tap = padded * width, index = column * padded * 9 + channel * width;
 #define TRANSFORM(format) \
-  ISA(transform_columns)(columns, column_plane, op->weights, format, index, tap, channels, width)
+  ISA(transform_columns)(scheme, columns, column_plane, op->weights, format, index, tap, channels, width)
   switch (op->format) {
     case FS_FLOAT16: TRANSFORM(FS_FLOAT16); break;
     case FS_BFLOAT16: TRANSFORM(FS_BFLOAT16); break;
@@ -225,43 +181,52 @@ static void ISA(transform_block)(
 
 // weights[j][channel] := columns[channel] G^T
 INLINE void ISA(transform_row)(
-  float *weights, int64_t weight_plane, const float *columns, int64_t channels, int64_t width) {
+  fs_winograd_scheme scheme, float *weights, int64_t weight_plane, const float *columns, int64_t channels,
+  int64_t width) {
   for (int64_t c = 0; c < channels; c++, columns += 3 * width, weights += width)
     for (int64_t n = 0; n < width; n += LANES) {
-      vf t[6];
+      vf t[FS_MOST_PRODUCTS];
       ISA(transform_weights)(
-        t, ISA(load)(columns + n), ISA(load)(columns + width + n), ISA(load)(columns + 2 * width + n));
-      for (int j = 0; j < 6; j++) ISA(store)(weights + j * weight_plane + n, t[j]);
+        scheme, t, ISA(load)(columns + n), ISA(load)(columns + width + n), ISA(load)(columns + 2 * width + n));
+      for (int j = 0; j < scheme.products; j++) ISA(store)(weights + j * weight_plane + n, t[j]);
     }
 }
 
 // Writes the outputs of all tiles of one panel.
-static void ISA(winograd_outputs)(
-  const fs_convolution *op, const fs_winograd_layout *layout, int64_t begin, int64_t end, int64_t column,
-  const float *products) {
-  int64_t across = (op->out_width + 3) / 4, per_image = fs_winograd_tiles(op);
+INLINE void ISA(winograd_outputs)(
+  const fs_convolution *op, fs_winograd_scheme scheme, const fs_winograd_layout *layout, int64_t begin, int64_t end,
+  int64_t column, const float *products) {
+  int64_t per_image = fs_winograd_tiles(op), across = fs_winograd_tiles_across(scheme, op->out_width, op->pad_left);
   int64_t columns = op->outputs - column < FS_PANEL ? op->outputs - column : FS_PANEL;
   for (int64_t t = begin; t < end; t++) {
-    int64_t image = t / per_image, y = t % per_image / across * 4, x = t % per_image % across * 4;
-    int64_t rows = op->out_height - y < 4 ? op->out_height - y : 4;
-    int64_t row_length = op->out_width - x < 4 ? op->out_width - x : 4;
+    int64_t image = t / per_image;
+    int64_t y = t % per_image / across * scheme.outputs + fs_winograd_first_output(scheme, op->pad_top);
+    int64_t x = t % per_image % across * scheme.outputs + fs_winograd_first_output(scheme, op->pad_left);
     int64_t group = (t - begin) / layout->rows, row = (t - begin) % layout->rows;
-    float tile[16 * FS_PANEL];
+    float tile[FS_MOST_OUTPUTS * FS_MOST_OUTPUTS * FS_PANEL];
     for (int64_t c = 0; c < columns; c += LANES) {
-      vf m[36];
-      for (int i = 0; i < 6; i++) {
-        const float *source =
-          products + (i * layout->groups + group) * 6 * layout->product_plane + row * FS_PANEL + c;
-        for (int j = 0; j < 6; j++) m[i * 6 + j] = ISA(load)(source + j * layout->product_plane);
-        ISA(transform_output)(m + i * 6, 1);
+      vf m[FS_MOST_PRODUCTS * FS_MOST_PRODUCTS];
+      for (int i = 0; i < scheme.products; i++) {
+        const float *source = products +
+                              (i * layout->groups + group) * scheme.products * layout->product_plane +
+                              row * FS_PANEL + c;
+        for (int j = 0; j < scheme.products; j++)
+          m[i * scheme.products + j] = ISA(load)(source + j * layout->product_plane);
+        ISA(transform_output)(scheme, m + i * scheme.products, 1);
       }
-      for (int j = 0; j < 4; j++) ISA(transform_output)(m + j, 6);
-      for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 4; j++) ISA(store)(tile + (i * 4 + j) * FS_PANEL + c, m[i * 6 + j]);
+      for (int j = 0; j < scheme.outputs; j++)
+        ISA(transform_output)(scheme, m + j, scheme.products);
+      for (int i = 0; i < scheme.outputs; i++)
+        for (int j = 0; j < scheme.outputs; j++)
+          ISA(store)(tile + (i * scheme.outputs + j) * FS_PANEL + c, m[i * scheme.products + j]);
     }
-    for (int64_t i = 0; i < rows; i++)
+    // What of the tile lies inside.
+    int64_t top = y < 0 ? -y : 0, bottom = op->out_height - y < scheme.outputs ? op->out_height - y : scheme.outputs;
+    int64_t left = x < 0 ? -x : 0, right = op->out_width - x < scheme.outputs ? op->out_width - x : scheme.outputs;
+    for (int64_t i = top; i < bottom; i++)
       ISA(finish)(
-        op, tile + i * 4 * FS_PANEL, (image * op->out_height + y + i) * op->out_width + x, row_length, column, columns);
+        op, tile + (i * scheme.outputs + left) * FS_PANEL,
+        (image * op->out_height + y + i) * op->out_width + x + left, right - left, column, columns);
   }
 }
 
@@ -276,28 +241,42 @@ INLINE void ISA(multiply_group)(
         width - n < VECTORS * LANES ? 1 : VECTORS, is_first);
 }
 
-static void ISA(winograd)(
-  const fs_convolution *op, int64_t begin, int64_t end, int64_t panel_begin, int64_t panel_end, const float *patches,
-  float *scratch) {
+INLINE void ISA(winograd_of)(
+  const fs_convolution *op, fs_winograd_scheme scheme, int64_t begin, int64_t end, int64_t panel_begin,
+  int64_t panel_end, const float *patches, float *scratch) {
   fs_winograd_layout layout = fs_winograd_layout_of(op, end - begin);
-  float *columns = scratch, *weights = columns + 6 * layout.column_plane, *products = weights + 6 * layout.weight_plane;
+  float *columns = scratch, *weights = columns + scheme.products * layout.column_plane;
+  float *products = weights + scheme.products * layout.weight_plane;
   for (int64_t panel = panel_begin; panel < panel_end; panel++) {
     int64_t column = panel * FS_PANEL, width = ISA(panel_width)(op, column);
     const float *patch = patches;
     for (int64_t channel = 0; channel < op->channels; channel += layout.depth) {
       int64_t channels = op->channels - channel < layout.depth ? op->channels - channel : layout.depth;
-      ISA(transform_block)(op, columns, layout.column_plane, channel, channels, column, width);
+      ISA(transform_block)(op, scheme, columns, layout.column_plane, channel, channels, column, width);
       float *product = products;
-      for (int64_t i = 0; i < 6; i++) {
-        ISA(transform_row)(weights, layout.weight_plane, columns + i * layout.column_plane, channels, width);
-        for (int64_t t = begin; t < end; t += layout.rows) {
+      for (int64_t i = 0; i < scheme.products; i++) {
+        ISA(transform_row)(scheme, weights, layout.weight_plane, columns + i * layout.column_plane, channels, width);
+        const float *row = patch + scheme.point[i] * layout.groups * scheme.points * layout.plane;
+        for (int64_t t = begin; t < end; t += layout.rows, row += scheme.points * layout.plane) {
           int64_t rows = end - t < layout.rows ? end - t : layout.rows;
-          for (int64_t j = 0; j < 6; j++, patch += layout.plane, product += layout.product_plane)
+          for (int64_t j = 0; j < scheme.products; j++, product += layout.product_plane)
             ISA(multiply_group)(
-              &layout, product, patch, weights + j * layout.weight_plane, rows, channels, width, channel == 0);
+              &layout, product, row + scheme.point[j] * layout.plane, weights + j * layout.weight_plane, rows, channels,
+              width, channel == 0);
         }
       }
+      patch += scheme.points * layout.groups * scheme.points * layout.plane;
     }
-    ISA(winograd_outputs)(op, &layout, begin, end, column, products);
+    ISA(winograd_outputs)(op, scheme, &layout, begin, end, column, products);
+  }
+}
+
+static void ISA(winograd)(
+  const fs_convolution *op, int64_t begin, int64_t end, int64_t panel_begin, int64_t panel_end, const float *patches,
+  float *scratch) {
+  switch (fs_winograd_choice_of(op)) {
+    case FS_WINOGRAD_SMALL: ISA(winograd_of)(op, fs_winograd_schemes[FS_WINOGRAD_SMALL], begin, end, panel_begin, panel_end, patches, scratch); break;
+    case FS_WINOGRAD_LARGE: ISA(winograd_of)(op, fs_winograd_schemes[FS_WINOGRAD_LARGE], begin, end, panel_begin, panel_end, patches, scratch); break;
+    case FS_WINOGRAD_UPSAMPLING: ISA(winograd_of)(op, fs_winograd_schemes[FS_WINOGRAD_UPSAMPLING], begin, end, panel_begin, panel_end, patches, scratch);
   }
 }

@@ -7,9 +7,8 @@ enum Winograd {
     guard operation.kernel_height == 3, operation.kernel_width == 3, operation.stride == 1,
       min(operation.channels, operation.outputs) >= 16  // or the transforms of the patches cost more than is saved
     else { return false }
-    let tiles = withUnsafePointer(to: operation) { fs_winograd_tiles($0) }
-    // Multiplications per weight, measured against what transforming it costs.
-    let cost = 36 * tiles + 240, direct = 9 * operation.out_height * operation.out_width
+    let cost = withUnsafePointer(to: operation) { fs_winograd_cost($0) }
+    let direct = 9 * operation.out_height * operation.out_width
     // The direct products of bfloat16 take half the time, those of int8 always less than Winograd's.
     switch operation.format {
     case FS_INT8: return false
@@ -20,8 +19,8 @@ enum Winograd {
 
   /// The bytes of transformed patches kept at a time: they share the third-level cache with the weights.
   private static let patchBytes = 6 << 20
-  /// The tiles of one part at most: more share each transformed weight, but their sums leave the second-level cache.
-  private static let mostTiles = 132
+  /// The products of one part at most: more share each transformed weight, but their sums leave the second-level cache.
+  private static let mostProducts = 124 * 64
   /// The tiles of one part at least, where there are more: fewer would not pay for transforming the weights again.
   private static let fewestTiles = 12
   /// The tiles whose patches one task transforms, of which parts hold a multiple.
@@ -29,7 +28,11 @@ enum Winograd {
 
   /// The tiles of one part, and the parts whose patches are kept at a time.
   private static func plan(_ operation: fs_convolution, tiles: Int, panels: Int) -> (size: Int, parts: Int) {
-    let fitting = patchBytes / (36 * MemoryLayout<Float>.stride * Int(operation.channels))
+    let (products, floats) = withUnsafePointer(to: operation) {
+      (Int(fs_winograd_products($0)), Int(fs_winograd_patch_count($0, 1)))
+    }
+    let fitting = patchBytes / (MemoryLayout<Float>.stride * floats)
+    let mostTiles = mostProducts / products
     // Where panels are few, every thread's share comes from parts.
     let wanted = (4 * ThreadPool.threadCount + panels - 1) / panels
     let limit = max(fewestTiles, min(mostTiles, fitting / wanted))

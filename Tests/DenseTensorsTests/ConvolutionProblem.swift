@@ -163,7 +163,28 @@ extension ConvolutionProblem {
 
   /// What is cut into pieces.
   func unitCount(_ algorithm: Algorithm) -> Int {
-    algorithm == .direct ? rows : images * ((outHeight + 3) / 4) * ((outWidth + 3) / 4)
+    guard algorithm == .winograd else { return rows }
+    var operation = geometry
+    return images * Int(fs_winograd_tiles(&operation))
+  }
+
+  /// Whether Winograd's tiles are those of 6x6 outputs from 8x8 points, whose rounding errors are the largest.
+  var hasLargeTiles: Bool {
+    var operation = geometry
+    return fs_winograd_products(&operation) == 64
+  }
+
+  /// Without the data.
+  private var geometry: fs_convolution {
+    var operation = fs_convolution()
+    operation.input_stride = Int64(inputStride)
+    (operation.height, operation.width, operation.channels) = (Int64(height), Int64(width), Int64(channels))
+    operation.upsampling = Int64(upsampling)
+    (operation.out_height, operation.out_width) = (Int64(outHeight), Int64(outWidth))
+    (operation.kernel_height, operation.kernel_width) = (Int64(kernel.height), Int64(kernel.width))
+    operation.stride = Int64(stride)
+    (operation.pad_top, operation.pad_left) = (Int64(padding.top), Int64(padding.left))
+    return operation
   }
 
   /// All pieces of a cut by units and by panels.
@@ -181,15 +202,8 @@ extension ConvolutionProblem {
     let output = GuardedBuffer(unwritten: rows * outputs)
     let weights = GuardedBuffer(packedWeights(data))
     let pixels = GuardedBuffer(algorithm == .direct ? convertedPixels(data) : [])
-    var operation = fs_convolution()
+    var operation = geometry
     operation.input = UnsafePointer(input.pointer)
-    operation.input_stride = Int64(inputStride)
-    (operation.height, operation.width, operation.channels) = (Int64(height), Int64(width), Int64(channels))
-    operation.upsampling = Int64(upsampling)
-    (operation.out_height, operation.out_width) = (Int64(outHeight), Int64(outWidth))
-    (operation.kernel_height, operation.kernel_width) = (Int64(kernel.height), Int64(kernel.width))
-    operation.stride = Int64(stride)
-    (operation.pad_top, operation.pad_left) = (Int64(padding.top), Int64(padding.left))
     operation.zeros = UnsafePointer(zeros.pointer)
     operation.weights = UnsafeRawPointer(weights.pointer)
     operation.format = format

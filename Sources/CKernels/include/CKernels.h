@@ -102,8 +102,14 @@ void fs_convolve(
 
 // --- Winograd's convolution, 3x3 and of stride 1 (winograd_body.h); of all formats but FS_INT8, with float inputs
 
-// The number of 4x4 output tiles of one image.
+// The number of tiles of one image, of 4x4 or 6x6 outputs.
 int64_t fs_winograd_tiles(const fs_convolution *op);
+
+// The multiplications per tile and weight.
+int64_t fs_winograd_products(const fs_convolution *op);
+
+// What one image costs in multiplications per weight, the transforms of the weights included.
+int64_t fs_winograd_cost(const fs_convolution *op);
 
 // The number of floats that the transformed patches of `tiles` tiles take.
 int64_t fs_winograd_patch_count(const fs_convolution *op, int64_t tiles);
