@@ -31,21 +31,28 @@ public struct PackedWeights: Sendable {
     self.channels = channels
     self.kernel = kernel
     self.format = format
-    let kernelFormat = format.kernelFormat
-    let bytes = Int(fs_packed_bytes(kernelFormat, Int64(outputs), Int64(channels), Int64(taps)))
-    packed = DenseStorage(count: bytes / MemoryLayout<Float>.stride)
+    // Weights outlive the run that they may be made in, and are packed in a rehearsal too.
+    (packed, self.bias) = ActivationArena.outside {
+      (
+        Self.packed(weights, outputs: outputs, channels: channels, taps: taps, format: format.kernelFormat),
+        bias.map { DenseStorage($0) }
+      )
+    }
+  }
+
+  private static func packed(
+    _ weights: [Float], outputs: Int, channels: Int, taps: Int, format: fs_format
+  ) -> DenseStorage<Float> {
+    let bytes = Int(fs_packed_bytes(format, Int64(outputs), Int64(channels), Int64(taps)))
+    let packed = DenseStorage<Float>(count: bytes / MemoryLayout<Float>.stride)
     let target = packed.elements.baseAddress
     weights.withUnsafeBufferPointer { weights in
       nonisolated(unsafe) let source = weights.baseAddress
       ThreadPool.forEach((outputs + FS_PANEL - 1) / FS_PANEL) { panel in
-        fs_pack_weights(kernelFormat, target, source, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
+        fs_pack_weights(format, target, source, Int64(outputs), Int64(channels), Int64(taps), Int64(panel))
       }
     }
-    self.bias = bias.map { values in
-      let storage = DenseStorage<Float>(count: outputs)
-      _ = storage.elements.initialize(from: values)
-      return storage
-    }
+    return packed
   }
 
   /// The memory that the weights take.
@@ -98,12 +105,8 @@ extension DenseTensor where Scalar == Float {
     with weights: PackedWeights, _ geometry: ConvolutionGeometry = .init(), imageBias: DenseTensor? = nil,
     residual: DenseTensor? = nil, scale: Float = 1
   ) -> DenseTensor {
-    precondition(shape.rank == 4 && shape[3] == weights.channels, "\(shape) into \(weights.channels) channels")
-    let padding = geometry.padding
-    let spareHeight = shape[1] * geometry.upsampling + padding.top + padding.bottom - weights.kernel.height
-    let spareWidth = shape[2] * geometry.upsampling + padding.left + padding.right - weights.kernel.width
-    precondition(shape.count == 0 || min(spareHeight, spareWidth) >= 0, "\(shape) is smaller than the kernel")
-    let (outHeight, outWidth) = (spareHeight / geometry.stride + 1, spareWidth / geometry.stride + 1)
+    var operation = fs_convolution(weights, geometry, on: shape)
+    let (outHeight, outWidth) = (Int(operation.out_height), Int(operation.out_width))
     LayerComparison.note(self, weights, geometry)
     let timer = Profile.timer()
     let result = DenseTensor(uninitialized: [shape[0], outHeight, outWidth, weights.outputs])
@@ -112,20 +115,9 @@ extension DenseTensor where Scalar == Float {
       residual.map { $0.shape == result.shape } ?? true, "residual of \(residual!.shape) for \(result.shape)")
     precondition(imageBias.map { $0.shape == [shape[0], weights.outputs] } ?? true)
     let zeros = DenseStorage<Float>.zeros(atLeast: weights.channels + 2)
-    var operation = fs_convolution()
     operation.input = UnsafePointer(storage.elements.baseAddress)
-    operation.input_stride = Int64(weights.channels)
-    (operation.height, operation.width) = (Int64(shape[1]), Int64(shape[2]))
-    operation.channels = Int64(weights.channels)
-    operation.upsampling = Int64(geometry.upsampling)
-    (operation.out_height, operation.out_width) = (Int64(outHeight), Int64(outWidth))
-    (operation.kernel_height, operation.kernel_width) = (Int64(weights.kernel.height), Int64(weights.kernel.width))
-    operation.stride = Int64(geometry.stride)
-    (operation.pad_top, operation.pad_left) = (Int64(padding.top), Int64(padding.left))
     operation.zeros = UnsafePointer(zeros.elements.baseAddress)
     operation.weights = UnsafeRawPointer(weights.packed.elements.baseAddress)
-    operation.format = weights.format.kernelFormat
-    operation.outputs = Int64(weights.outputs)
     operation.bias = UnsafePointer(weights.bias?.elements.baseAddress)
     operation.image_bias = UnsafePointer(imageBias?.storage.elements.baseAddress)
     operation.residual = UnsafePointer(residual?.storage.elements.baseAddress)
@@ -191,6 +183,38 @@ extension DenseTensor where Scalar == Float {
       let (row, panel) = (task % rowPieces * rowSize, task / rowPieces * panelSize)
       compute(row..<min(row + rowSize, rows), panel..<min(panel + panelSize, panels))
     }
+  }
+}
+
+extension fs_convolution {
+  /// The sizes alone, of pictures `[batch, height, width, channels]`.
+  fileprivate init(_ weights: PackedWeights, _ geometry: ConvolutionGeometry, on shape: Shape) {
+    precondition(shape.rank == 4 && shape[3] == weights.channels, "\(shape) into \(weights.channels) channels")
+    let padding = geometry.padding
+    let spareHeight = shape[1] * geometry.upsampling + padding.top + padding.bottom - weights.kernel.height
+    let spareWidth = shape[2] * geometry.upsampling + padding.left + padding.right - weights.kernel.width
+    precondition(shape.count == 0 || min(spareHeight, spareWidth) >= 0, "\(shape) is smaller than the kernel")
+    self.init()
+    input_stride = Int64(weights.channels)
+    (height, width, channels) = (Int64(shape[1]), Int64(shape[2]), Int64(weights.channels))
+    upsampling = Int64(geometry.upsampling)
+    out_height = Int64(spareHeight / geometry.stride + 1)
+    out_width = Int64(spareWidth / geometry.stride + 1)
+    (kernel_height, kernel_width) = (Int64(weights.kernel.height), Int64(weights.kernel.width))
+    stride = Int64(geometry.stride)
+    (pad_top, pad_left) = (Int64(padding.top), Int64(padding.left))
+    format = weights.format.kernelFormat
+    outputs = Int64(weights.outputs)
+  }
+}
+
+extension PackedWeights {
+  /// The memory that Winograd's convolution of `[batch, height, width, channels]` takes beside its input and output, on
+  /// all threads; 0 where the convolution is evaluated directly.
+  public func winogradBytes(_ geometry: ConvolutionGeometry, on shape: Shape) -> Int {
+    let operation = fs_convolution(self, geometry, on: shape)
+    guard Winograd.pays(for: operation) else { return 0 }
+    return Winograd.scratchBytes(operation, images: shape[0], panels: panelCount)
   }
 }
 

@@ -11,6 +11,11 @@ final class DenseStorage<Scalar: DenseScalar>: @unchecked Sendable {
     self.owner = owner
   }
 
+  convenience init(_ values: some Collection<Scalar>) {
+    self.init(count: values.count)
+    _ = elements.initialize(from: values)
+  }
+
   deinit {
     owner.release(UnsafeMutableRawPointer(elements.baseAddress!))
   }

@@ -21,8 +21,8 @@ public struct DenseTensor<Scalar: DenseScalar>: Sendable {
   /// - Precondition: there are as many elements as the shape counts.
   public init(_ elements: some Collection<Scalar>, shape: Shape) {
     precondition(elements.count == shape.count, "\(elements.count) elements do not fill \(shape)")
-    self.init(uninitialized: shape)
-    _ = storage.elements.initialize(from: elements)
+    self.shape = shape
+    storage = DenseStorage(elements)
   }
 
   /// The elements, row-major.

@@ -14,10 +14,7 @@ public struct NormParameters: Sendable {
   /// - Precondition: there are as many gains as shifts.
   public init(gain: [Float], shift: [Float], epsilon: Float) {
     precondition(gain.count == shift.count)
-    self.gain = DenseStorage(count: gain.count)
-    self.shift = DenseStorage(count: shift.count)
-    _ = self.gain.elements.initialize(from: gain)
-    _ = self.shift.elements.initialize(from: shift)
+    (self.gain, self.shift) = ActivationArena.outside { (DenseStorage(gain), DenseStorage(shift)) }
     self.epsilon = epsilon
   }
 }

@@ -41,6 +41,20 @@ enum Winograd {
     return (size, min(max(fitting / size, 1), parts))
   }
 
+  /// The bytes of the patches that are kept at a time, and of what every thread needs.
+  static func scratchBytes(_ operation: fs_convolution, images: Int, panels: Int) -> Int {
+    withUnsafePointer(to: operation) { operation in
+      let tiles = images * Int(fs_winograd_tiles(operation))
+      guard tiles > 0 else { return 0 }
+      let (size, parts) = plan(operation.pointee, tiles: tiles, panels: panels)
+      let largest = Int64(min(size, tiles))
+      let floats =
+        parts * Int(fs_winograd_patch_count(operation, largest))
+        + ThreadPool.threadCount * Int(fs_winograd_scratch_count(operation, largest))
+      return floats * MemoryLayout<Float>.stride
+    }
+  }
+
   /// Transforms as many patches as fit, then multiplies them by parts and panels, and so on. Every weight is
   /// transformed once per part.
   static func run(_ operation: fs_convolution, images: Int, panels: Int) {

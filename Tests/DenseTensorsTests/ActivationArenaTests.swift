@@ -79,6 +79,22 @@ struct ActivationArenaTests {
     #expect(first == second)
   }
 
+  /// Weights that are made while a network is rehearsed or run are whole, and outlive it.
+  @Test func weightsOutliveTheRunTheyAreMadeIn() {
+    let weights = { PackedWeights((0..<64).map(Float.init), outputs: 8, channels: 8, bias: (0..<8).map(Float.init)) }
+    let norm = { NormParameters(gain: (0..<8).map(Float.init), shift: (8..<16).map(Float.init), epsilon: 1e-5) }
+    let input = Tensor(noise: NoiseField(seed: 1), shape: [3, 8])
+    let expected = input.linear(weights()).layerNormalized(norm())
+    var made: [(PackedWeights, NormParameters)] = []
+    let run = {
+      made.append((weights(), norm()))
+      _ = input.linear(made.last!.0).layerNormalized(made.last!.1)
+    }
+    let arena = ActivationArena(ActivationArena.rehearse(run))
+    for _ in 0..<2 { arena.run(run) }
+    for (weights, norm) in made { #expect(input.linear(weights).layerNormalized(norm) == expected) }
+  }
+
   /// What differs from the plan, and what is kept of an earlier run, gets memory of its own and is right all the same.
   @Test func strayTensorsAreRight() {
     let inputs = [Self.input(1), Self.input(2)]

@@ -30,7 +30,13 @@ struct KernelCase {
   /// The matrix product that does the same multiplications.
   var product: OpenBLASProduct?
   /// Makes the operands, and the job to time.
-  let make: () -> () -> Void
+  let make: () -> Job
+
+  struct Job {
+    /// What Winograd's convolution takes beside its operands.
+    var scratchBytes: Int?
+    let run: () -> Void
+  }
 
   static func all(of section: Section) -> [KernelCase] {
     switch section {
@@ -54,7 +60,7 @@ struct KernelCase {
         ) {
           let input = noise([rows, inputs])
           let weights = packed(outputs: outputs, channels: inputs, kernel: 1, format: format)
-          return { _ = input.linear(weights) }
+          return Job { _ = input.linear(weights) }
         }
       }
     }
@@ -63,24 +69,28 @@ struct KernelCase {
   private static func convolutions() -> [KernelCase] {
     [
       // The UNet of Stable Diffusion 1.
-      (1, 64, 320, 320), (2, 64, 320, 320), (1, 64, 640, 320), (1, 32, 640, 640), (2, 32, 640, 640),
-      (1, 16, 1280, 1280),
-      (2, 16, 1280, 1280), (1, 16, 2560, 1280), (1, 8, 1280, 1280), (2, 8, 1280, 1280),
+      (1, 64, 320, 320, 1), (2, 64, 320, 320, 1), (1, 64, 640, 320, 1), (1, 32, 640, 640, 1), (2, 32, 640, 640, 1),
+      (1, 16, 1280, 1280, 1), (2, 16, 1280, 1280, 1), (1, 16, 2560, 1280, 1), (1, 8, 1280, 1280, 1),
+      (2, 8, 1280, 1280, 1), (1, 32, 640, 640, 2), (1, 16, 1280, 1280, 2),
       // Its decoder.
-      (1, 64, 512, 512), (1, 128, 256, 256), (1, 256, 128, 128),
+      (1, 64, 512, 512, 1), (1, 128, 256, 256, 1), (1, 256, 128, 128, 1), (1, 64, 512, 512, 2), (1, 128, 256, 256, 2),
       // The bundled model.
-      (2, 16, 48, 48), (2, 8, 64, 64), (2, 4, 128, 128), (16, 16, 48, 48), (16, 4, 128, 128),
-    ].flatMap { images, side, channels, outputs in
+      (2, 16, 48, 48, 1), (2, 8, 64, 64, 1), (2, 4, 128, 128, 1), (16, 16, 48, 48, 1), (16, 4, 128, 128, 1),
+    ].flatMap { images, side, channels, outputs, upsampling in
       WeightFormat.allCases.map { format in
-        let pixels = images * side * side
+        let pixels = images * side * side * upsampling * upsampling
+        let scale = upsampling > 1 ? " x\(upsampling)" : ""
         return KernelCase(
-          section: .convolutions, label: "\(images)x\(side)x\(side), \(channels) to \(outputs)", format: format,
+          section: .convolutions, label: "\(images)x\(side)x\(side)\(scale), \(channels) to \(outputs)", format: format,
           work: .operations(2 * Double(pixels * outputs * channels * 9)),
           product: OpenBLASProduct(rows: pixels, outputs: outputs, inputs: channels * 9)
         ) {
           let input = noise([images, side, side, channels])
           let weights = packed(outputs: outputs, channels: channels, kernel: 3, format: format)
-          return { _ = input.convolved(with: weights, .init(padding: .init(1))) }
+          let geometry = ConvolutionGeometry(padding: .init(1), upsampling: upsampling)
+          return Job(scratchBytes: weights.winogradBytes(geometry, on: input.shape)) {
+            _ = input.convolved(with: weights, geometry)
+          }
         }
       }
     }
@@ -97,7 +107,7 @@ struct KernelCase {
           ) {
             let queries = noise([1, length, width])
             let own = KeyValues(noise([keys, 2 * width]), firstRow: 0, length: keys, keyColumn: 0, valueColumn: width)
-            return {
+            return Job {
               _ = DenseTensor.attention(
                 queries: queries, keyValues: [own], width: width, heads: 8, precision: precision)
             }
@@ -114,7 +124,7 @@ struct KernelCase {
     let norm = NormParameters(
       gain: Array(repeating: 1, count: 320), shift: Array(repeating: 0, count: 320), epsilon: 1e-5)
     func pass(_ label: String, tensors: Double, _ job: @escaping () -> Void) -> KernelCase {
-      KernelCase(section: .passes, label: label, format: .float32, work: .bytes(tensors * bytes)) { job }
+      KernelCase(section: .passes, label: label, format: .float32, work: .bytes(tensors * bytes)) { Job(run: job) }
     }
     return [
       pass("group norm", tensors: 2) { _ = input.groupNormalized(norm, groups: 32) },

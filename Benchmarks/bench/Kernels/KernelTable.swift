@@ -7,7 +7,8 @@ struct Kernels: AsyncParsableCommand {
     abstract: "The machine's peak, and each kernel at the sizes of real layers beside it.",
     discussion: """
       Every time is the least of as many runs as fit into a quarter of a second. OpenBLAS's column is its matrix product \
-      of the same size on all threads; a convolution's gathered rows are given to it for nothing.
+      of the same size on all threads; a convolution's gathered rows are given to it for nothing. What Winograd's \
+      convolution needs beside its operands, on all threads, is its scratch.
       """)
 
   @Option(
@@ -69,6 +70,8 @@ struct KernelTable {
     /// Of the peak, 1 being all of it.
     let share: Double
     let openBLASRate: Double?
+    /// What Winograd's convolution takes beside its operands; 0 where the convolution is evaluated directly.
+    let scratchBytes: Int?
   }
 
   func measure() -> [Result] {
@@ -78,24 +81,26 @@ struct KernelTable {
     let table = TablePrinter(
       columns: [("kernel", 24), ("weights", 8)]
         + peaks.flatMap { [("ms, \($0.threads.rawValue)", 9), (unit, 7), ("of peak", 7)] }
-        + (hasProducts ? [("OpenBLAS", 8)] : []))
+        + (hasProducts ? [("OpenBLAS", 8)] : []) + (section == .convolutions ? [("scratch", 7)] : []))
     table.printHeading()
     var results: [Result] = []
     for kernel in KernelCase.all(of: section) {
       let job = kernel.make()
       let openBLAS = kernel.product.map { kernel.rate(milliseconds: BestTime.milliseconds($0.make())) }
       let own = peaks.map { threads, peaks in
-        let milliseconds = BestTime.milliseconds { threads.run(job) }
+        let milliseconds = BestTime.milliseconds { threads.run(job.run) }
         let rate = kernel.rate(milliseconds: milliseconds)
         return Result(
           section: section.rawValue, kernel: kernel.label, format: kernel.format, threads: threads,
-          milliseconds: milliseconds, rate: rate, share: rate / kernel.peak(of: peaks), openBLASRate: openBLAS)
+          milliseconds: milliseconds, rate: rate, share: rate / kernel.peak(of: peaks), openBLASRate: openBLAS,
+          scratchBytes: job.scratchBytes)
       }
       results += own
       table.printRow(
         [kernel.label, kernel.format.rawValue]
           + own.flatMap { [decimal($0.milliseconds, 3), decimal($0.rate, 0), "\(decimal(100 * $0.share, 0)) %"] }
-          + (hasProducts ? [decimal(openBLAS, 0)] : []))
+          + (hasProducts ? [decimal(openBLAS, 0)] : [])
+          + (job.scratchBytes.map { [$0 > 0 ? "\(decimal(Double($0) / 1e6, 1)) MB" : "-"] } ?? []))
     }
     print("")
     return results

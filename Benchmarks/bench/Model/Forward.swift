@@ -12,9 +12,6 @@ struct Forward: AsyncParsableCommand {
 
   @OptionGroup var network: NetworkOptions
 
-  @Option(help: "Forward passes that count.")
-  var rounds = 3
-
   @Option(
     help: ArgumentHelp(
       "Inputs, in place of noise: sample, and for the UNet timestep and encoder_hidden_states.",
@@ -23,9 +20,6 @@ struct Forward: AsyncParsableCommand {
 
   @Option(help: ArgumentHelp("Write the output to this file, in diffusers' order.", valueName: "file.safetensors"))
   var output: String?
-
-  @Option(help: ArgumentHelp("Write all figures to this file.", valueName: "file.json"))
-  var json: String?
 
   struct Figures: Encodable {
     let machine: Machine
@@ -39,10 +33,6 @@ struct Forward: AsyncParsableCommand {
     let peakBytes: Int?
   }
 
-  func validate() throws {
-    guard (1...1000).contains(rounds) else { throw ValidationError("--rounds \(rounds): expected 1 to 1000") }
-  }
-
   func run() async throws { try await inRelease(measure) }
 
   private func measure() throws {
@@ -51,7 +41,7 @@ struct Forward: AsyncParsableCommand {
     let hasPeak = ProcessMemory.resetPeak()
     var result = job.forward()
     var times: [Double] = []
-    for _ in 0..<rounds {
+    for _ in 0..<network.rounds {
       let start = ContinuousClock.now
       result = job.forward()
       times.append((ContinuousClock.now - start) / .milliseconds(1))
@@ -62,12 +52,12 @@ struct Forward: AsyncParsableCommand {
       weightBytes: job.parameters * network.precision.bytesPerWeight, peakBytes: hasPeak ? ProcessMemory.peak : nil)
     let megabytes = figures.peakBytes.map { Double($0 - figures.weightBytes) / 1e6 }
     print("\(job.description), \(network.precision.rawValue), on \(machine)")
-    print("\(decimal(times.min(), 1)) ms at best of \(rounds); \(decimal(megabytes, 0)) MB above the weights")
+    print("\(decimal(times.min(), 1)) ms at best of \(network.rounds); \(decimal(megabytes, 0)) MB above the weights")
     if let output {
       let tensor = result.shape.rank == 4 ? result.channelsFirst() : result
       try SafetensorsWriter.write(
         [.init(name: "output", shape: tensor.shape, values: .float32(tensor.elements))], to: URL(filePath: output))
     }
-    try json.map { try figures.writeJSON(to: URL(filePath: $0)) }
+    try network.json.map { try figures.writeJSON(to: URL(filePath: $0)) }
   }
 }

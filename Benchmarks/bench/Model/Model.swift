@@ -12,12 +12,6 @@ struct Model: AsyncParsableCommand {
 
   @OptionGroup var network: NetworkOptions
 
-  @Option(help: "Forward passes, after one that warms up.")
-  var rounds = 3
-
-  @Option(help: ArgumentHelp("Write all figures to this file.", valueName: "file.json"))
-  var json: String?
-
   struct Figures: Encodable {
     let machine: Machine
     let component: NetworkComponent
@@ -27,10 +21,6 @@ struct Model: AsyncParsableCommand {
     let milliseconds: Double
     let layers: [ProfileTable.Row]
     let kinds: [ProfileTable.Row]
-  }
-
-  func validate() throws {
-    guard (1...1000).contains(rounds) else { throw ValidationError("--rounds \(rounds): expected 1 to 1000") }
   }
 
   func run() async throws { try await inRelease(measure) }
@@ -44,7 +34,7 @@ struct Model: AsyncParsableCommand {
     print("The machine's peak is \(decimal(peak, 0)) GFLOP/s.\n")
     _ = job.forward()
     var profile = Profile.record(job.forward).profile
-    for _ in 1..<rounds {
+    for _ in 1..<network.rounds {
       let next = Profile.record(job.forward).profile
       if next.seconds < profile.seconds { profile = next }
     }
@@ -54,6 +44,6 @@ struct Model: AsyncParsableCommand {
     let figures = Figures(
       machine: machine, component: network.component, precision: network.precision, batch: job.batch, peak: peak,
       milliseconds: 1000 * profile.seconds, layers: table.layers, kinds: table.kinds)
-    try json.map { try figures.writeJSON(to: URL(filePath: $0)) }
+    try network.json.map { try figures.writeJSON(to: URL(filePath: $0)) }
   }
 }

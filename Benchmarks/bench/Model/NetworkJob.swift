@@ -9,7 +9,7 @@ enum NetworkComponent: String, CaseIterable, Encodable, ExpressibleByArgument {
   var folderName: String { self == .text ? "text_encoder" : rawValue }
 }
 
-/// Which network to run, and what on: the options that `model` and `forward` share.
+/// Which network to run, on what and how often: the options that `model` and `forward` share.
 struct NetworkOptions: ParsableArguments {
   @Argument(help: ArgumentHelp("Folder of a model in diffusers' layout.", valueName: "dir"))
   var folder: String
@@ -26,9 +26,16 @@ struct NetworkOptions: ParsableArguments {
   @Option(help: "What weights are kept in and multiplied as.")
   var precision = Precision.float32
 
+  @Option(help: "Forward passes, after one that warms up.")
+  var rounds = 3
+
+  @Option(help: ArgumentHelp("Write all figures to this file.", valueName: "file.json"))
+  var json: String?
+
   func validate() throws {
     guard (1...64).contains(batch) else { throw ValidationError("--batch \(batch): expected 1 to 64") }
     if let size, !(1...8192).contains(size) { throw ValidationError("--size \(size): expected 1 to 8192") }
+    guard (1...1000).contains(rounds) else { throw ValidationError("--rounds \(rounds): expected 1 to 1000") }
   }
 
   func modelFolder() throws -> ModelFolder {
