@@ -29,7 +29,7 @@ enum Winograd {
   /// The tiles of one part, and the parts whose patches are kept at a time.
   private static func plan(_ operation: fs_convolution, tiles: Int, panels: Int) -> (size: Int, parts: Int) {
     let (products, floats) = withUnsafePointer(to: operation) {
-      (Int(fs_winograd_products($0)), Int(fs_winograd_patch_count($0, 1)))
+      (Int(fs_winograd_products($0)), Int(fs_winograd_patch_count($0, Int64(fewestTiles))) / fewestTiles)
     }
     let fitting = patchBytes / (MemoryLayout<Float>.stride * floats)
     let mostTiles = mostProducts / products
