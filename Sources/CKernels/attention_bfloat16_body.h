@@ -16,8 +16,6 @@ INLINE vf ISA(dot)(vf sum, __m512i left, __m512i right) {
   return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)left, (__m512bh)right);
 }
 
-INLINE int64_t ISA(pair_stride)(const ISA(attention_state) *s) { return s->padded / 2 + 4; }
-
 INLINE void ISA(dot_score_tile)(
   const ISA(attention_state) *s, const float *query, int64_t key, const vi *visible, int64_t least_visible, vf *highest,
   const int vectors) {
@@ -25,7 +23,7 @@ INLINE void ISA(dot_score_tile)(
   const float *k[SCORE_TILE];
   vf acc[SCORE_TILE][SCORE_VECTORS];
   FULLY_UNROLLED for (int r = 0; r < SCORE_TILE; r++) {
-    k[r] = s->key_block + (key + r) * ISA(pair_stride)(s);
+    k[r] = s->key_block + (key + r) * (s->key_stride / 2);
     FULLY_UNROLLED for (int v = 0; v < vectors; v++) acc[r][v] = (vf){0};
   }
   for (int64_t c = 0; c < pairs; c++, query += width) {
@@ -107,12 +105,10 @@ INLINE __m512 ISA(load_two)(const float *first, const float *second, int64_t c, 
   return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
 }
 
-static void ISA(copy_paired_block)(ISA(attention_state) *s, int64_t first, int64_t keys) {
+static void ISA(pack_paired_block)(const ISA(attention_state) *s) {
   static const int16_t order[16] = {0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15};
   const fs_attention *op = s->op;
-  const int64_t stride = ISA(pair_stride)(s), pairs = (keys + 1) / 2;
-  s->first_key = first;
-  s->keys = keys;
+  const int64_t first = s->first_key, keys = s->keys, stride = s->key_stride / 2, pairs = (keys + 1) / 2;
   for (int64_t i = 0; i < keys; i += 2) {
     const float *key = op->key + (first + i) * op->key_stride, *value = op->value + (first + i) * op->key_stride;
     const float *next_key = i + 1 < keys ? key + op->key_stride : NULL;
@@ -132,8 +128,10 @@ static void ISA(copy_paired_block)(ISA(attention_state) *s, int64_t first, int64
   memset(s->key_block + even * stride, 0, (size_t)(padding * stride) * sizeof(float));
 }
 
+PACK_KEYS(pack_paired_keys, pack_paired_block, true)
+
 static void ISA(attend_dot)(const fs_attention *op, int64_t begin, int64_t end, float *scratch) {
   static const ISA(attention_methods) methods = {
-    ISA(pair_queries), ISA(copy_paired_block), ISA(attend_one_dot), ISA(attend_all_dot)};
+    true, ISA(pair_queries), ISA(attend_one_dot), ISA(attend_all_dot)};
   ISA(attend_blocks)(op, begin, end, scratch, &methods);
 }

@@ -44,11 +44,14 @@ extension KernelTests {
       let output = GuardedBuffer(unwritten: (length - 1) * outputStride + dimension)
       // Behind scratch lies a guard page, too.
       let scratch = GuardedBuffer(unwritten: Int(fs_attention_scratch_count(Int64(dimension))))
+      let packed = GuardedBuffer(
+        unwritten: Int(fs_attention_packed_count(Int64(keys), Int64(dimension), isRounded)))
       var operation = fs_attention(
         query: query.pointer, query_stride: Int64(queryStride), key: key.pointer, value: value.pointer,
         key_stride: Int64(keyStride), keys: Int64(keys), dimension: Int64(dimension),
-        scale: scale, causal: isCausal, bfloat16: isRounded, output: output.pointer,
+        scale: scale, causal: isCausal, bfloat16: isRounded, packed: packed.pointer, output: output.pointer,
         output_stride: Int64(outputStride))
+      fs_pack_keys(&operation, 0, fs_attention_blocks(Int64(keys), Int64(dimension)))
       for piece in pieces ?? [0..<length] {
         fs_attend(&operation, Int64(piece.lowerBound), Int64(piece.upperBound), scratch.pointer)
       }
