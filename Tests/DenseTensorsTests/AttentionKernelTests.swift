@@ -172,6 +172,26 @@ extension KernelTests {
     }
   }
 
+  /// Scores that rise from key to key, slowly and fast, are relative to another one again and again.
+  @Test(arguments: instructionSets, [0.25, 1, 5, 40] as [Float]) func risingScores(_ set: String, _ step: Float) {
+    withInstructionSet(set) {
+      for isRounded in [false, true] {
+        let head = AttentionHead(length: 70, keys: 300, dimension: 5, isRounded: isRounded)
+        for key in 0..<300 { head.key.elements[key * head.keyStride] = Float(key) * step }
+        // To each query at a pace of its own.
+        for row in 0..<70 { head.query.elements[row * head.queryStride] = 0.0625 * Float(row - 4) }
+        let result = head.result()
+        for row in 0..<70 {
+          let (values, bound) = head.expected(row)
+          for (value, expected) in zip(result[(row * 5)...], values) {
+            #expect(abs(Double(value) - expected) <= bound, "row \(row)")
+          }
+        }
+        #expect(head.result((0..<70).map { $0..<$0 + 1 }) == result)
+      }
+    }
+  }
+
   /// Every 307th float from -0 to -127.5, about 3.6 million.
   static let exponents: [Float] =
     stride(from: Float(-0.0).bitPattern, through: Float(-127.5).bitPattern, by: 307).map(Float.init(bitPattern:))
