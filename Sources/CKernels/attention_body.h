@@ -3,7 +3,7 @@
 //
 // Vectors run over queries. The scores, their maxima and totals, and the outputs of a query then stay in one lane: no
 // sum across lanes, no padding of the head's dimension to vectors, and results that do not depend on which queries are
-// computed together. Keys and values are broadcast, element by element, from a copy of each block of keys.
+// computed together. Keys and values are broadcast, element by element, from where they lie packed in blocks.
 
 #define FULLY_UNROLLED _Pragma("clang loop unroll(full)")
 
@@ -33,19 +33,19 @@ static void ISA(exp2_all)(float *output, const float *input, int64_t count) {
 typedef struct {
   const fs_attention *op;
   int64_t padded;       // the dimension rounded up to tiles
-  int64_t key_stride;   // floats from one copied key to the next
+  int64_t key_stride;   // floats from one packed key to the next
   int64_t keys;         // of the current block
   int64_t first_key;
-  float *key_block;     // [keys, key_stride]
+  float *key_block;     // [fs_attention_key_block, key_stride]
   float *value_block;   // [tiles of columns][keys][SCORE_TILE]
   float *scores;        // [keys][queries of the tile]
 } ISA(attention_state);
 
-// What differs by precision: queries converted in place, the copy of a block, and what adds it to one or SCORE_VECTORS
-// vectors of queries.
+// What differs by precision: queries converted in place, packed keys, and what adds a block of them to one or
+// SCORE_VECTORS vectors of queries.
 typedef struct {
+  bool is_paired;
   void (*convert_queries)(float *query, int64_t width, int64_t padded);
-  void (*copy_block)(ISA(attention_state) *, int64_t first, int64_t keys);
   void (*attend_one)(const ISA(attention_state) *, const float *, float *, float *, float *, int64_t);
   void (*attend_all)(const ISA(attention_state) *, const float *, float *, float *, float *, int64_t);
 } ISA(attention_methods);
@@ -206,11 +206,24 @@ INLINE void ISA(transpose)(
     for (int64_t c = 0; c < columns; c++) output[c * output_stride + row] = input[row * input_stride + c] * scale;
 }
 
-// Copies `keys` keys and values from `first` on. What fills up tiles is 0.
-static void ISA(copy_block)(ISA(attention_state) *s, int64_t first, int64_t keys) {
+INLINE ISA(attention_state) ISA(attention_state_of)(const fs_attention *op) {
+  return (ISA(attention_state)){
+    .op = op, .padded = (op->dimension + SCORE_TILE - 1) / SCORE_TILE * SCORE_TILE,
+    .key_stride = fs_attention_key_stride(op->dimension)};
+}
+
+INLINE void ISA(choose_block)(ISA(attention_state) *s, int64_t index, bool is_paired) {
+  const int64_t size = fs_attention_key_block(s->op->dimension);
+  s->first_key = index * size;
+  s->keys = s->op->keys - s->first_key < size ? s->op->keys - s->first_key : size;
+  s->key_block = s->op->packed + index * fs_attention_block_count(s->op->dimension, is_paired);
+  s->value_block = s->key_block + size * (is_paired ? s->key_stride / 2 : s->key_stride);
+}
+
+// Copies the keys and values of a block. What fills up tiles is 0.
+static void ISA(pack_block)(const ISA(attention_state) *s) {
   const fs_attention *op = s->op;
-  s->first_key = first;
-  s->keys = keys;
+  const int64_t first = s->first_key, keys = s->keys;
   for (int64_t i = 0; i < keys; i++) {
     const float *key = op->key + (first + i) * op->key_stride, *value = op->value + (first + i) * op->key_stride;
     float *key_copy = s->key_block + i * s->key_stride, *value_copy = s->value_block + i * SCORE_TILE;
@@ -232,15 +245,11 @@ static void ISA(copy_block)(ISA(attention_state) *s, int64_t first, int64_t keys
 static void ISA(attend_block)(
   const fs_attention *op, int64_t begin, int64_t end, float *scratch, const ISA(attention_methods) *methods) {
   enum { TILE = SCORE_VECTORS * LANES };
-  const int64_t queries = (end - begin + LANES - 1) / LANES * LANES, block = fs_attention_key_block(op->dimension);
-  ISA(attention_state) s = {
-    .op = op, .padded = (op->dimension + SCORE_TILE - 1) / SCORE_TILE * SCORE_TILE,
-    .key_stride = fs_attention_key_stride(op->dimension)};
+  const int64_t queries = (end - begin + LANES - 1) / LANES * LANES;
+  ISA(attention_state) s = ISA(attention_state_of)(op);
   float *query = scratch, *output = query + queries * s.padded;
   float *highest = output + queries * s.padded, *total = highest + queries;
   s.scores = total + queries;
-  s.key_block = s.scores + block * TILE;
-  s.value_block = s.key_block + block * s.key_stride;
   memset(query, 0, (size_t)(2 * queries * s.padded) * sizeof(float));
   for (int64_t i = 0; i < queries; i++) {
     // Not -infinity: minus itself it would be NaN in a row whose first scores are all that low.
@@ -255,8 +264,8 @@ static void ISA(attend_block)(
     if (methods->convert_queries) methods->convert_queries(query + q * s.padded, width, s.padded);
   }
   int64_t keys = op->causal && end < op->keys ? end : op->keys;
-  for (int64_t key = 0; key < keys; key += block) {
-    methods->copy_block(&s, key, keys - key < block ? keys - key : block);
+  for (int64_t block = 0; block < fs_attention_blocks(keys, op->dimension); block++) {
+    ISA(choose_block)(&s, block, methods->is_paired);
     for (int64_t q = 0, width; q < queries; q += width) {
       width = queries - q < TILE ? LANES : TILE;
       (width == LANES ? methods->attend_one : methods->attend_all)(
@@ -284,8 +293,20 @@ INLINE void ISA(attend_blocks)(
     ISA(attend_block)(op, query, end - query < block ? end : query + block, scratch, methods);
 }
 
+// Calls `pack` for the blocks begin ..< end.
+#define PACK_KEYS(name, pack, is_paired)                                      \
+  static void ISA(name)(const fs_attention *op, int64_t begin, int64_t end) { \
+    ISA(attention_state) s = ISA(attention_state_of)(op);                     \
+    for (int64_t block = begin; block < end; block++) {                       \
+      ISA(choose_block)(&s, block, is_paired);                                \
+      ISA(pack)(&s);                                                          \
+    }                                                                         \
+  }
+
+PACK_KEYS(pack_keys, pack_block, false)
+
 static void ISA(attend)(const fs_attention *op, int64_t begin, int64_t end, float *scratch) {
-  static const ISA(attention_methods) methods = {NULL, ISA(copy_block), ISA(attend_one), ISA(attend_all)};
+  static const ISA(attention_methods) methods = {false, NULL, ISA(attend_one), ISA(attend_all)};
   ISA(attend_blocks)(op, begin, end, scratch, &methods);
 }
 
@@ -297,15 +318,17 @@ static void ISA(round_all)(float *values, int64_t count) {
 
 static void ISA(round_queries)(float *query, int64_t width, int64_t padded) { ISA(round_all)(query, width * padded); }
 
-static void ISA(copy_rounded_block)(ISA(attention_state) *s, int64_t first, int64_t keys) {
-  ISA(copy_block)(s, first, keys);
-  ISA(round_all)(s->key_block, keys * s->key_stride);
-  ISA(round_all)(s->value_block, keys * s->padded);
+static void ISA(pack_rounded_block)(const ISA(attention_state) *s) {
+  ISA(pack_block)(s);
+  ISA(round_all)(s->key_block, s->keys * s->key_stride);
+  ISA(round_all)(s->value_block, s->keys * s->padded);
 }
+
+PACK_KEYS(pack_rounded_keys, pack_rounded_block, false)
 
 // Without instructions for bfloat16: float arithmetic on operands rounded to it.
 static void ISA(attend_rounded)(const fs_attention *op, int64_t begin, int64_t end, float *scratch) {
   static const ISA(attention_methods) methods = {
-    ISA(round_queries), ISA(copy_rounded_block), ISA(attend_one_rounded), ISA(attend_all_rounded)};
+    false, ISA(round_queries), ISA(attend_one_rounded), ISA(attend_all_rounded)};
   ISA(attend_blocks)(op, begin, end, scratch, &methods);
 }

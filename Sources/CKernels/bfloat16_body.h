@@ -3,43 +3,50 @@
 // One vector of 16 outputs, each with the two weights of a channel pair.
 #define PAIRS ((int64_t)2 * LANES)
 
-INLINE void ISA(accumulate_bfloat16)(
-  const int rows, const int vectors, float *tile, const void *const *pointers, int64_t taps, int64_t channels,
+INLINE bool ISA(accumulate_bfloat16)(
+  const int rows, const int vectors, const ISA(place) *place, float *tile, const void *const *pointers, int64_t taps,
   const uint16_t *b, int64_t width) {
-  __m512 acc[TILE_ROWS][VECTORS];
+  const int64_t channels = place->op->channels;
+  vf acc[TILE_ROWS][VECTORS];
   _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++)
-    _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++) acc[r][v] = _mm512_setzero_ps();
+    _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++) acc[r][v] = (vf){0};
   for (int64_t tap = 0; tap < taps; tap++) {
     const int32_t *a[TILE_ROWS];
     _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) a[r] = pointers[tap * TILE_ROWS + r];
-    for (int64_t pair = 0; pair < (channels + 1) / 2; pair++, b += 2 * width) {
-      __m512bh w[VECTORS];
-      _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++)
-        w[v] = (__m512bh)_mm512_loadu_si512(b + v * PAIRS);
-      _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) {
-        __m512bh x = (__m512bh)_mm512_set1_epi32(a[r][pair]);
+    const int64_t pairs = (channels + 1) / 2, part = taps == 1 ? pairs / rows + 1 : pairs;
+    for (int64_t pair = 0, row = 0; pair < pairs; row++) {
+      if (taps == 1) ISA(prefetch_row)(place, row);
+      for (int64_t end = pair + part < pairs ? pair + part : pairs; pair < end; pair++, b += 2 * width) {
+        __m512bh w[VECTORS];
         _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++)
-          acc[r][v] = _mm512_dpbf16_ps(acc[r][v], w[v], x);
+          w[v] = (__m512bh)_mm512_loadu_si512(b + v * PAIRS);
+        _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) {
+          __m512bh x = (__m512bh)_mm512_set1_epi32(a[r][pair]);
+          _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++)
+            acc[r][v] = (vf)_mm512_dpbf16_ps((__m512)acc[r][v], w[v], x);
+        }
       }
     }
   }
+  if (vectors == VECTORS && ISA(is_whole)(place->op, place->columns)) {
+    ISA(finish_whole)(place->op, acc, rows, place->row, place->column);
+    return false;
+  }
   _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++)
     _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++)
-      _mm512_storeu_ps(tile + r * FS_PANEL + v * LANES, acc[r][v]);
+      ISA(store)(tile + r * FS_PANEL + v * LANES, acc[r][v]);
+  return true;
 }
 
-#define BFLOAT16_TILE(rows)                                                                                      \
-  case rows:                                                                                                     \
-    if (columns <= LANES)                                                                                        \
-      ISA(accumulate_bfloat16)(rows, 1, tile, pointers, taps, channels, panel, width);                           \
-    else                                                                                                         \
-      ISA(accumulate_bfloat16)(rows, VECTORS, tile, pointers, taps, channels, panel, width);                     \
-    break;
+#define BFLOAT16_TILE(rows)                                                                       \
+  case rows:                                                                                      \
+    return place->columns <= LANES                                                                \
+             ? ISA(accumulate_bfloat16)(rows, 1, place, tile, pointers, taps, panel, width)       \
+             : ISA(accumulate_bfloat16)(rows, VECTORS, place, tile, pointers, taps, panel, width);
 
-static void ISA(multiply_bfloat16)(
-  float *tile, int64_t rows, int64_t columns, const void *const *pointers, int64_t taps, int64_t channels,
-  const void *panel, int64_t width) {
-  switch (rows) {
+static bool ISA(multiply_bfloat16)(
+  const ISA(place) *place, float *tile, const void *const *pointers, int64_t taps, const void *panel, int64_t width) {
+  switch (place->rows) {
     BFLOAT16_TILE(1)
     BFLOAT16_TILE(2)
     BFLOAT16_TILE(3)
@@ -53,6 +60,7 @@ static void ISA(multiply_bfloat16)(
     BFLOAT16_TILE(11)
     BFLOAT16_TILE(12)
   }
+  return true;
 }
 
 static void ISA(convolve_bfloat16_dot)(

@@ -90,18 +90,31 @@ void fs_winograd(
   kernels()->winograd(op, begin, end, panel_begin, panel_end, patches, scratch);
 }
 
-// Copied keys lie far apart, each in its own page: the narrower they are, the less work there is to hide that.
+// What these queries take stays in the second-level cache.
 int64_t fs_attention_queries(int64_t dimension) { return dimension <= 64 ? 512 : 256; }
 
 int64_t fs_attention_scratch_count(int64_t dimension) {
   enum { WIDEST_TILE = 64 };
   int64_t padded = fs_attention_padded(dimension), queries = fs_attention_queries(dimension);
-  return 2 * queries * (padded + 1) +
-         fs_attention_key_block(dimension) * (WIDEST_TILE + padded + fs_attention_key_stride(dimension));
+  return 2 * queries * (padded + 1) + fs_attention_key_block(dimension) * WIDEST_TILE;
+}
+
+int64_t fs_attention_blocks(int64_t keys, int64_t dimension) {
+  int64_t block = fs_attention_key_block(dimension);
+  return (keys + block - 1) / block;
+}
+
+int64_t fs_attention_packed_count(int64_t keys, int64_t dimension, bool bfloat16) {
+  bool is_paired = bfloat16 && kernels()->pairs_keys;
+  return fs_attention_blocks(keys, dimension) * fs_attention_block_count(dimension, is_paired);
+}
+
+void fs_pack_keys(const fs_attention *op, int64_t begin, int64_t end) {
+  kernels()->pack_keys[op->bfloat16](op, begin, end);
 }
 
 void fs_attend(const fs_attention *op, int64_t begin, int64_t end, float *scratch) {
-  (op->bfloat16 ? kernels()->attend_bfloat16 : kernels()->attend)(op, begin, end, scratch);
+  kernels()->attend[op->bfloat16](op, begin, end, scratch);
 }
 
 void fs_exp2(float *output, const float *input, int64_t count) { kernels()->exp2(output, input, count); }

@@ -4,8 +4,6 @@
 // added up, one after another: no scratch, no im2col, and an order of summation that depends on taps and channels
 // alone.
 
-#define VECTORS 2
-
 // acc[r][v] = sum over taps and channels; pointers[tap x TILE_ROWS + r] is the tap's pixel of output row r.
 #define ACCUMULATE(rows, vectors)                                                                     \
   vf acc[rows][vectors];                                                                              \
@@ -84,10 +82,13 @@ INLINE void ISA(multiply)(
   ISA(multiply_more)(tile, tile_stride, rows, columns, pointers, taps, channels, panel, width, false);
 }
 
-static void ISA(multiply_floats)(
-  float *tile, int64_t rows, int64_t columns, const void *const *pointers, int64_t taps, int64_t channels,
-  const void *panel, int64_t width) {
-  ISA(multiply)(tile, FS_PANEL, rows, columns, (const float *const *)pointers, taps, channels, panel, width);
+static bool ISA(multiply_floats)(
+  const ISA(place) *place, float *tile, const void *const *pointers, int64_t taps, const void *panel, int64_t width) {
+  if (taps == 1) ISA(prefetch_output)(place->op, place->row, place->rows, place->column, place->columns);
+  ISA(multiply)(
+    tile, FS_PANEL, place->rows, place->columns, (const float *const *)pointers, taps, place->op->channels, panel,
+    width);
+  return true;
 }
 
 static void ISA(convolve)(

@@ -4,10 +4,12 @@
 // Each pixel has a step and a zero point of its own, so each tap's sum is brought to its true scale before the next:
 // step x (sum - zero x sum of the tap's weights). 255 x 127 x 65536 channels stay within 32 bits.
 
-INLINE void INT8(accumulate)(
-  const int rows, const int vectors, float *tile, const void *const *pointers, int64_t taps, int64_t channels,
+INLINE bool INT8(accumulate)(
+  const int rows, const int vectors, const ISA(place) *place, float *tile, const void *const *pointers, int64_t taps,
   const char *b, int64_t width) {
 #pragma clang fp contract(off)
+  const int64_t channels = place->op->channels;
+  const bool is_whole = vectors == VECTORS && taps == 1 && ISA(is_whole)(place->op, place->columns);
   const float *steps = (const float *)b;
   b += 4 * width;
   for (int64_t tap = 0; tap < taps; tap++) {
@@ -20,16 +22,30 @@ INLINE void INT8(accumulate)(
         acc[r][v] = *(const vi *)(b + 4 * v * LANES) * -pixel->zero;
     }
     b += 4 * width;
-    for (int64_t c = 0; c < channels; c += 4, b += 4 * width) {
-      vi w[VECTORS];
-      _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++) w[v] = *(const vi *)(b + 4 * v * LANES);
-      _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) {
-        int32_t four;
-        memcpy(&four, a[r] + c, 4);
-        vi x = four - (vi){0};
-        _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++)
-          acc[r][v] = INT8(dot)(acc[r][v], x, w[v]);
+    const int64_t part = taps == 1 ? 4 * (channels / (4 * rows) + 1) : channels;
+    for (int64_t c = 0, row = 0; c < channels; row++) {
+      if (taps == 1) ISA(prefetch_row)(place, row);
+      for (int64_t end = c + part < channels ? c + part : channels; c < end; c += 4, b += 4 * width) {
+        vi w[VECTORS];
+        _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++) w[v] = *(const vi *)(b + 4 * v * LANES);
+        _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) {
+          int32_t four;
+          memcpy(&four, a[r] + c, 4);
+          vi x = four - (vi){0};
+          _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++)
+            acc[r][v] = INT8(dot)(acc[r][v], x, w[v]);
+        }
       }
+    }
+    if (is_whole) {
+      vf sums[TILE_ROWS][VECTORS];
+      _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) {
+        float step = ((const fs_int8_pixel *)pointers[r])->step;
+        _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++)
+          sums[r][v] = __builtin_convertvector(acc[r][v], vf) * step * ISA(load)(steps + v * LANES);
+      }
+      ISA(finish_whole)(place->op, sums, rows, place->row, place->column);
+      return false;
     }
     _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) {
       float step = ((const fs_int8_pixel *)pointers[tap * TILE_ROWS + r])->step;
@@ -42,21 +58,21 @@ INLINE void INT8(accumulate)(
       }
     }
   }
+  return true;
 }
 
-#define INT8_TILE(rows)                                                                                      \
-  case rows:                                                                                                 \
-    if (columns <= LANES)                                                                                    \
-      INT8(accumulate)(rows, 1, tile, pointers, taps, channels, panel, width);                               \
-    else                                                                                                     \
-      INT8(accumulate)(rows, VECTORS, tile, pointers, taps, channels, panel, width);                         \
+#define INT8_TILE(rows)                                                                                \
+  case rows:                                                                                           \
+    is_open = columns <= LANES                                                                         \
+                ? INT8(accumulate)(rows, 1, place, tile, pointers, taps, panel, width)                 \
+                : INT8(accumulate)(rows, VECTORS, place, tile, pointers, taps, panel, width);          \
     break;
 
-static void INT8(multiply)(
-  float *tile, int64_t rows, int64_t columns, const void *const *pointers, int64_t taps, int64_t channels,
-  const void *panel, int64_t width) {
-  for (; columns > 0; columns -= VECTORS * LANES, tile += VECTORS * LANES) {
-    switch (rows) {
+static bool INT8(multiply)(
+  const ISA(place) *place, float *tile, const void *const *pointers, int64_t taps, const void *panel, int64_t width) {
+  bool is_open = true;
+  for (int64_t columns = place->columns; columns > 0; columns -= VECTORS * LANES, tile += VECTORS * LANES) {
+    switch (place->rows) {
       INT8_TILE(1)
       INT8_TILE(2)
       INT8_TILE(3)
@@ -76,6 +92,7 @@ static void INT8(multiply)(
     }
     panel = (const char *)panel + 4 * VECTORS * LANES;
   }
+  return is_open;
 }
 
 static void INT8(convolve)(

@@ -27,6 +27,6 @@ INLINE vi INT8(dot)(vi sum, vi x, vi w) {
 #pragma clang attribute pop
 
 #define CONVOLVE_BFLOAT16 CONVOLVE_WIDENED_BFLOAT16
-#define ATTEND_BFLOAT16 ISA(attend_rounded)
+#define ATTEND_BFLOAT16 ATTEND_ROUNDED
 const fs_kernels fs_avx2 = KERNEL_TABLE("avx2");
 #endif

@@ -28,7 +28,7 @@ INLINE vi INT8(dot)(vi sum, vi x, vi w) {
 #pragma clang attribute pop
 
 #define CONVOLVE_BFLOAT16 CONVOLVE_WIDENED_BFLOAT16
-#define ATTEND_BFLOAT16 ISA(attend_rounded)
+#define ATTEND_BFLOAT16 ATTEND_ROUNDED
 const fs_kernels fs_avx512 = KERNEL_TABLE("avx512");
 
 // With VNNI: Cascade Lake, Ice Lake and later.
@@ -59,6 +59,7 @@ const fs_kernels fs_avx512vnni = KERNEL_TABLE("avx512vnni");
 #define CONVOLVE_BFLOAT16 \
   .convolve[FS_BFLOAT16] = ISA(convolve_bfloat16_dot), .convert[FS_BFLOAT16] = ISA(convert_bfloat16)
 #undef ATTEND_BFLOAT16
-#define ATTEND_BFLOAT16 ISA(attend_dot)
+#define ATTEND_BFLOAT16 \
+  .pack_keys[1] = ISA(pack_paired_keys), .attend[1] = ISA(attend_dot), .pairs_keys = true
 const fs_kernels fs_avx512bf16 = KERNEL_TABLE("avx512bf16");
 #endif

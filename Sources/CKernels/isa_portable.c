@@ -18,5 +18,5 @@ INLINE vi INT8(dot)(vi sum, vi x, vi w) {
 #include "int8_body.h"
 
 #define CONVOLVE_BFLOAT16 CONVOLVE_WIDENED_BFLOAT16
-#define ATTEND_BFLOAT16 ISA(attend_rounded)
+#define ATTEND_BFLOAT16 ATTEND_ROUNDED
 const fs_kernels fs_portable = KERNEL_TABLE("portable");

@@ -21,8 +21,9 @@ typedef struct {
   void (*convert[FS_INT8 + 1])(void *, const float *, int64_t, int64_t, int64_t);  // NULL where floats are read
   void (*winograd_patches)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, float *);
   void (*winograd)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, const float *, float *);
-  void (*attend)(const fs_attention *, int64_t, int64_t, float *);
-  void (*attend_bfloat16)(const fs_attention *, int64_t, int64_t, float *);
+  void (*pack_keys[2])(const fs_attention *, int64_t, int64_t);  // of floats, of bfloat16
+  void (*attend[2])(const fs_attention *, int64_t, int64_t, float *);
+  bool pairs_keys;  // whether packed keys of bfloat16 take half the memory of floats
   void (*exp2)(float *, const float *, int64_t);
   void (*activate)(float *, const float *, int64_t, fs_activation);
   void (*geglu)(float *, const float *, int64_t, int64_t);
@@ -126,11 +127,17 @@ static inline fs_winograd_layout fs_winograd_layout_of(const fs_convolution *op,
   };
 }
 
-// Attention's keys per block, and what is copied of each: rows that do not lie a multiple of 256 bytes apart, so as to
+// Attention's keys per block, and the floats of each: rows that do not lie a multiple of 256 bytes apart, so as to
 // spread over the sets of the cache.
 static inline int64_t fs_attention_key_block(int64_t dimension) { return dimension <= 64 ? 128 : 64; }
 static inline int64_t fs_attention_padded(int64_t dimension) { return (dimension + 7) / 8 * 8; }
 static inline int64_t fs_attention_key_stride(int64_t dimension) { return fs_attention_padded(dimension) + 8; }
+
+// The floats of a packed block of keys and values.
+static inline int64_t fs_attention_block_count(int64_t dimension, bool is_paired) {
+  int64_t row = fs_attention_key_stride(dimension) + fs_attention_padded(dimension);
+  return fs_attention_key_block(dimension) * (is_paired ? row / 2 : row);
+}
 
 // Outputs rounded up to what packed panels hold.
 static inline int64_t fs_padded_outputs(int64_t outputs) {

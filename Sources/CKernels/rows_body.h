@@ -2,6 +2,9 @@
 
 #define MAX_TAPS 49
 
+// Vectors of outputs in a tile of registers.
+#define VECTORS 2
+
 // The tiles of one chunk share a panel while it is in the cache.
 #define CHUNK_ROWS 96
 
@@ -10,11 +13,45 @@ INLINE int64_t ISA(panel_width)(const fs_convolution *op, int64_t column) {
   return op->outputs - column <= FS_PANEL / 2 ? FS_PANEL / 2 : FS_PANEL;
 }
 
-// Has a tile's place in the output on its way to the cache by the time it is finished.
+// Where a tile belongs in the output.
+typedef struct {
+  const fs_convolution *op;
+  int64_t row, rows, column, columns;
+} ISA(place);
+
+// Has a tile's place in the output, and what is added there, on their way to the cache by the time it is finished.
 INLINE void ISA(prefetch_output)(
   const fs_convolution *op, int64_t row, int64_t rows, int64_t column, int64_t columns) {
   for (int64_t r = row; r < row + rows; r++)
-    for (int64_t c = column; c < column + columns; c += 16) __builtin_prefetch(op->output + r * op->outputs + c, 1);
+    for (int64_t c = column; c < column + columns; c += 16) {
+      __builtin_prefetch(op->output + r * op->outputs + c, 1);
+      if (op->residual) __builtin_prefetch(op->residual + r * op->outputs + c);
+    }
+}
+
+// The same for one row of a tile, while the tile is computed: many rows at once would wait for each other.
+INLINE void ISA(prefetch_row)(const ISA(place) *place, int64_t row) {
+  ISA(prefetch_output)(place->op, place->row + row, 1, place->column, place->columns);
+}
+
+// Whether a tile can be finished by finish_whole.
+INLINE bool ISA(is_whole)(const fs_convolution *op, int64_t columns) {
+  return VECTORS * LANES == FS_PANEL && columns == FS_PANEL && !op->image_bias;
+}
+
+// Writes a tile of whole panels that is still in registers to the output from (row, column) on.
+INLINE void ISA(finish_whole)(
+  const fs_convolution *op, vf acc[TILE_ROWS][VECTORS], const int rows, int64_t row, int64_t column) {
+  vf bias[VECTORS], scale = ISA(splat)(op->scale);
+  _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++)
+    bias[v] = op->bias ? ISA(load)(op->bias + column + v * LANES) : (vf){0};
+  int64_t offset = row * op->outputs + column;
+  _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++, offset += op->outputs)
+    _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++) {
+      vf sum = acc[r][v] + bias[v];
+      if (op->residual) sum += ISA(load)(op->residual + offset + v * LANES);
+      ISA(store)(op->output + offset + v * LANES, sum * scale);
+    }
 }
 
 // Writes a finished tile of `rows` x `columns` to the output from (row, column) on.
@@ -77,10 +114,10 @@ static void ISA(gather)(
   }
 }
 
-// tile := the product of `rows` gathered rows with `columns` outputs of one panel, whose packed rows are `width` wide.
-typedef void (*ISA(multiplication))(
-  float *tile, int64_t rows, int64_t columns, const void *const *pointers, int64_t taps, int64_t channels,
-  const void *panel, int64_t width);
+// tile := the product of gathered rows with outputs of one panel, whose packed rows are `width` wide; or false, and the
+// tile has been finished at its place.
+typedef bool (*ISA(multiplication))(
+  const ISA(place) *place, float *tile, const void *const *pointers, int64_t taps, const void *panel, int64_t width);
 
 // The convolution whose packed weights take `column_bytes` per output.
 static void ISA(convolve_tiles)(
@@ -100,9 +137,10 @@ static void ISA(convolve_tiles)(
       int64_t width = ISA(panel_width)(op, column);
       for (int64_t row = chunk, i = 0; row < chunk_end; row += TILE_ROWS, i++) {
         int64_t rows = chunk_end - row < TILE_ROWS ? chunk_end - row : TILE_ROWS;
-        ISA(prefetch_output)(op, row, rows, column, columns);
-        multiply(tile, rows, columns, pointers[i], taps, op->channels, weights + column * column_bytes, width);
-        ISA(finish)(op, tile, row, rows, column, columns);
+        ISA(place) place = {op, row, rows, column, columns};
+        if (taps > 1) ISA(prefetch_output)(op, row, rows, column, columns);
+        if (multiply(&place, tile, pointers[i], taps, weights + column * column_bytes, width))
+          ISA(finish)(op, tile, row, rows, column, columns);
       }
     }
   }

@@ -80,6 +80,8 @@ INLINE float ISA(sum)(vf v) {
 
 #define CONVOLVE_WIDENED_BFLOAT16 .convolve[FS_BFLOAT16] = ISA(convolve_bfloat16)
 
+#define ATTEND_ROUNDED .pack_keys[1] = ISA(pack_rounded_keys), .attend[1] = ISA(attend_rounded)
+
 #define KERNEL_TABLE(label) \
   { \
     .name = label, \
@@ -93,8 +95,9 @@ INLINE float ISA(sum)(vf v) {
     .activate = ISA(activate), \
     .geglu = ISA(geglu), \
     .add = ISA(add), \
-    .attend = ISA(attend), \
-    .attend_bfloat16 = ATTEND_BFLOAT16, \
+    .pack_keys[0] = ISA(pack_keys), \
+    .attend[0] = ISA(attend), \
+    ATTEND_BFLOAT16, \
     .combine = ISA(combine), \
     .accumulate = ISA(accumulate), \
     .inner_product = ISA(inner_product), \

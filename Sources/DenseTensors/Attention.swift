@@ -78,18 +78,31 @@ extension DenseTensor where Scalar == Float {
     let blockLength = Int(fs_attention_queries(Int64(dimension)))
     let blocks = (length + blockLength - 1) / blockLength
     let scratchCount = Int(fs_attention_scratch_count(Int64(dimension)))
+    let longest = Int64(keyValues.map(\.length).max() ?? 0)
+    let keyBlocks = Int(fs_attention_blocks(longest, Int64(dimension)))
+    let packedCount = Int(fs_attention_packed_count(longest, Int64(dimension), precision == .bfloat16))
+    let packed = DenseStorage<Float>(count: batch * heads * packedCount)
     let (query, output) = (queries.storage.elements.baseAddress!, result.storage.elements.baseAddress!)
-    withExtendedLifetime((queries, keyValues, result)) {
+    func operation(image: Int, head: Int) -> fs_attention {
+      let source = keyValues[image]
+      return fs_attention(
+        query: query + image * length * columns + head * dimension, query_stride: Int64(columns),
+        key: source.key + head * dimension, value: source.value + head * dimension,
+        key_stride: Int64(source.stride), keys: Int64(source.length), dimension: Int64(dimension),
+        scale: 1 / Float(dimension).squareRoot(), causal: mask == .causal, bfloat16: precision == .bfloat16,
+        packed: packed.elements.baseAddress! + (image * heads + head) * packedCount,
+        output: output + image * length * width + head * dimension, output_stride: Int64(width))
+    }
+    withExtendedLifetime((queries, keyValues, packed, result)) {
+      ThreadPool.forEach(batch * heads * keyBlocks) { task in
+        let (image, head, block) = (task / keyBlocks / heads, task / keyBlocks % heads, task % keyBlocks)
+        var operation = operation(image: image, head: head)
+        let end = min(Int64(block) + 1, fs_attention_blocks(operation.keys, operation.dimension))
+        fs_pack_keys(&operation, Int64(block), end)
+      }
       ThreadPool.forEach(batch * heads * blocks) { task in
         let (image, head, block) = (task / blocks / heads, task / blocks % heads, task % blocks)
-        let source = keyValues[image]
-        var operation = fs_attention(
-          query: query + image * length * columns + head * dimension, query_stride: Int64(columns),
-          key: source.key + head * dimension, value: source.value + head * dimension,
-          key_stride: Int64(source.stride), keys: Int64(source.length), dimension: Int64(dimension),
-          scale: 1 / Float(dimension).squareRoot(), causal: mask == .causal,
-          bfloat16: precision == .bfloat16, output: output + image * length * width + head * dimension,
-          output_stride: Int64(width))
+        var operation = operation(image: image, head: head)
         fs_attend(
           &operation, Int64(block * blockLength), Int64(min((block + 1) * blockLength, length)),
           threadScratch(scratchCount))

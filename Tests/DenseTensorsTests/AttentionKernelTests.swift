@@ -44,11 +44,14 @@ extension KernelTests {
       let output = GuardedBuffer(unwritten: (length - 1) * outputStride + dimension)
       // Behind scratch lies a guard page, too.
       let scratch = GuardedBuffer(unwritten: Int(fs_attention_scratch_count(Int64(dimension))))
+      let packed = GuardedBuffer(
+        unwritten: Int(fs_attention_packed_count(Int64(keys), Int64(dimension), isRounded)))
       var operation = fs_attention(
         query: query.pointer, query_stride: Int64(queryStride), key: key.pointer, value: value.pointer,
         key_stride: Int64(keyStride), keys: Int64(keys), dimension: Int64(dimension),
-        scale: scale, causal: isCausal, bfloat16: isRounded, output: output.pointer,
+        scale: scale, causal: isCausal, bfloat16: isRounded, packed: packed.pointer, output: output.pointer,
         output_stride: Int64(outputStride))
+      fs_pack_keys(&operation, 0, fs_attention_blocks(Int64(keys), Int64(dimension)))
       for piece in pieces ?? [0..<length] {
         fs_attend(&operation, Int64(piece.lowerBound), Int64(piece.upperBound), scratch.pointer)
       }
@@ -166,6 +169,26 @@ extension KernelTests {
       for row in 0..<20 { head.query.elements[row * head.queryStride] = 1 }
       for key in 0..<150 { head.key.elements[key * head.keyStride] = -.infinity }
       #expect(head.result().allSatisfy { $0.isNaN })
+    }
+  }
+
+  /// Scores that rise from key to key, slowly and fast, are relative to another one again and again.
+  @Test(arguments: instructionSets, [0.25, 1, 5, 40] as [Float]) func risingScores(_ set: String, _ step: Float) {
+    withInstructionSet(set) {
+      for isRounded in [false, true] {
+        let head = AttentionHead(length: 70, keys: 300, dimension: 5, isRounded: isRounded)
+        for key in 0..<300 { head.key.elements[key * head.keyStride] = Float(key) * step }
+        // To each query at a pace of its own.
+        for row in 0..<70 { head.query.elements[row * head.queryStride] = 0.0625 * Float(row - 4) }
+        let result = head.result()
+        for row in 0..<70 {
+          let (values, bound) = head.expected(row)
+          for (value, expected) in zip(result[(row * 5)...], values) {
+            #expect(abs(Double(value) - expected) <= bound, "row \(row)")
+          }
+        }
+        #expect(head.result((0..<70).map { $0..<$0 + 1 }) == result)
+      }
     }
   }
 

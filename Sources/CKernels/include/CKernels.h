@@ -141,17 +141,23 @@ typedef struct {
   float scale;
   bool causal;              // query q sees keys 0 ... q
   bool bfloat16;            // the operands of both products are rounded to bfloat16, to nearest even, their sums are not
+  float *packed;            // of fs_attention_packed_count: what fs_pack_keys makes of keys and values
   float *output;
   int64_t output_stride;
 } fs_attention;
 
+// Keys are packed in blocks, each by itself.
+int64_t fs_attention_blocks(int64_t keys, int64_t dimension);
+int64_t fs_attention_packed_count(int64_t keys, int64_t dimension, bool bfloat16);
+void fs_pack_keys(const fs_attention *op, int64_t block_begin, int64_t block_end);
+
 // The number of floats of scratch, which should lie at a multiple of 64 bytes.
 int64_t fs_attention_scratch_count(int64_t dimension);
 
-// Queries that share a copied block of keys: what a caller best gives a thread at once.
+// Queries that share a block of keys while it is in the cache: what a caller best gives a thread at once.
 int64_t fs_attention_queries(int64_t dimension);
 
-// Computes queries begin ..< end.
+// Computes queries begin ..< end from packed keys.
 void fs_attend(const fs_attention *op, int64_t begin, int64_t end, float *scratch);
 
 // output = 2^input for input <= 0, as attention takes it: off by less than one unit in the last place, two where there
