@@ -19,6 +19,8 @@ def euler():
     yield run("velocity-10", 10, **VELOCITY, **LEADING)
     yield run("linear-10", 10, **LINEAR, **LINSPACE)
     yield run("cosine-10", 10, **COSINE, **LEADING)
+    for steps in (1, 50):
+        yield cut(run(f"leading-{steps}", steps, **LEADING), 1)
 
 
 def heun():
@@ -32,8 +34,8 @@ def heun():
     yield run("sample-7", 7, **SAMPLE, **LEADING)
     yield run("velocity-7", 7, **VELOCITY, **LEADING)
     yield run("linear-7", 7, **LINEAR, **LINSPACE)
-
-
+    for steps in (1, 50):
+        yield cut(run(f"leading-{steps}", steps, **LEADING), 1)
 
 
 def kdpm2():
@@ -47,6 +49,8 @@ def kdpm2():
     yield run("karras-linspace-10", 10, **KARRAS, **LINSPACE)
     yield run("velocity-7", 7, **VELOCITY, **LEADING)
     yield run("linear-7", 7, **LINEAR, **LINSPACE)
+    for steps in (1, 50):
+        yield cut(run(f"linspace-{steps}", steps, **LINSPACE), 1)
 
 
 def lms():
@@ -72,6 +76,7 @@ def edm_euler():
         return case(f"edm-euler-{name}", diffusers.EDMEulerScheduler, steps, **config)
     for steps in (1, 10, 30):
         yield run(f"karras-{steps}", steps)
+    yield cut(run("karras-50", 50), 1)
     yield run("exponential-10", 10, sigma_schedule="exponential")
     yield run("velocity-10", 10, **VELOCITY)
 

@@ -85,3 +85,11 @@ def case(name, kind, steps, step={}, sigmas=None, **config):
             "evaluations": len(shipped["latents"]), "initial": initial()[0].tolist(),
             "noise": [noise(index)[0].tolist() for index in range(steps)] if stochastic else None,
             "double": double}
+
+
+def cut(record, count):
+    """The first elements alone, for the model takes each for itself."""
+    record["initial"] = record["initial"][:count]
+    record["noise"] = record["noise"] and [row[:count] for row in record["noise"]]
+    record["double"]["latents"] = [state[:count] for state in record["double"]["latents"]]
+    return record
