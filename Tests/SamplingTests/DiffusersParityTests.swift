@@ -134,7 +134,7 @@ struct DiffusersParityTests {
   }
 
   static let noiseLevels: [(file: String, count: Int, solver: @Sendable (SchedulerCase) throws -> any Solver)] = [
-    ("euler", 16, { _ in Euler() }), ("heun", 9, { _ in Heun() }), ("kdpm2", 9, { _ in DPM2() }),
+    ("euler", 19, { _ in Euler() }), ("heun", 9, { _ in Heun() }), ("kdpm2", 9, { _ in DPM2() }),
     ("lms", 14, { try IPNDM(order: $0.step.order ?? 4, spacing: .uneven) }),
   ]
 
@@ -154,7 +154,7 @@ struct DiffusersParityTests {
 
   @Test func flow() async throws {
     let examples = try SchedulerCase.all("flow")
-    #expect(examples.count == 10)
+    #expect(examples.count == 11)
     for example in examples {
       let solver: any Solver = example.scheduler.contains("Heun") ? FlowRungeKutta(.heun) : FlowRungeKutta(.euler)
       let latents = try await Self.latents(solver, example, at: example.points, from: example.initial)

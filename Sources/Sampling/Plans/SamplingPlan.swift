@@ -9,7 +9,7 @@ public struct SamplingPlan: Hashable, Sendable {
   public let prediction: Prediction
   /// The times visited, noisiest first: one more than there are steps.
   public let grid: [TimePoint]
-  public let operations: [Operation]
+  public internal(set) var operations: [Operation]
   /// How many tensors a run holds at once.
   public let registerCount: Int
   /// Where the state lies before the first operation and after the last.

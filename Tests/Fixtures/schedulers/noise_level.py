@@ -21,6 +21,9 @@ def euler():
     yield run("cosine-10", 10, **COSINE, **LEADING)
     for steps in (1, 50):
         yield cut(run(f"leading-{steps}", steps, **LEADING), 1)
+    yield cut(run("log-linear-10", 10, interpolation_type="log_linear", **LEADING), 2)
+    yield cut(run("continuous-10", 10, **VELOCITY, **CONTINUOUS, **LEADING), 2)
+    yield cut(run("continuous-karras-25", 25, sigma_min=0.002, sigma_max=700.0, **VELOCITY, **CONTINUOUS, **KARRAS, **LEADING), 2)
 
 
 def heun():

@@ -14,7 +14,7 @@ LINEAR = dict(beta_schedule="linear", beta_start=0.0001, beta_end=0.02, num_trai
 COSINE = dict(beta_schedule="squaredcos_cap_v2", num_train_timesteps=1000)
 SAMPLE, VELOCITY = dict(prediction_type="sample"), dict(prediction_type="v_prediction")
 LEADING, TRAILING, LINSPACE = (dict(timestep_spacing=name) for name in ("leading", "trailing", "linspace"))
-KARRAS = dict(use_karras_sigmas=True)
+KARRAS, CONTINUOUS = dict(use_karras_sigmas=True), dict(timestep_type="continuous")
 
 
 def model(x, t):
