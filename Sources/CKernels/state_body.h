@@ -184,13 +184,15 @@ INLINE double ISA(total)(vd a, vd b, vd c, vd d) {
   return sum;
 }
 
-// The squares of CHUNK differences are summed by ROW lanes, and these by one another, in the same order everywhere.
+// The squares of CHUNK differences are summed by ROW lanes, the chunks' sums by lanes in double, and these by one another,
+// in the same order everywhere.
 #define ROW 32
 
 INLINE double ISA(accumulate_terms)(
   float *sum, float carry, const double *coefficients, const float *const *inputs, int64_t terms, int64_t count) {
 #pragma clang fp contract(off)
-  enum { VECTORS_PER_ROW = ROW / LANES };
+  enum { VECTORS_PER_ROW = ROW / LANES, SUMS_PER_ROW = ROW / NARROW };
+  nd totals[SUMS_PER_ROW] = {{0}};
   double total = 0;
   for (int64_t start = 0; start < count; start += CHUNK) {
     int64_t end = count - start < CHUNK ? count : start + CHUNK;
@@ -205,9 +207,8 @@ INLINE double ISA(accumulate_terms)(
         squares[v] += difference * difference;
         ISA(store)(sum + at, ISA(splat)(carry) * ISA(load)(sum + at) + difference);
       }
-    float lanes[ROW];
-    memcpy(lanes, squares, sizeof lanes);
-    for (int lane = 0; lane < ROW; lane++) total += (double)lanes[lane];
+    _Pragma("clang loop unroll(full)") for (int v = 0; v < SUMS_PER_ROW; v++)
+      totals[v] += __builtin_convertvector(((const nf *)squares)[v], nd);
     for (; i < end; i++) {
       float difference = 0;
       for (int64_t term = 0; term < terms; term++) difference += (float)coefficients[term] * inputs[term][i];
@@ -215,6 +216,7 @@ INLINE double ISA(accumulate_terms)(
       sum[i] = carry * sum[i] + difference;
     }
   }
+  for (int lane = 0; lane < ROW; lane++) total += ((const double *)totals)[lane];
   return total;
 }
 
@@ -266,3 +268,5 @@ static void ISA(clamp)(float *values, int64_t count, float low, float high) {
 #undef CHUNK
 #undef ROW
 #undef BLOCKS
+#undef BITS52
+#undef BITS51
