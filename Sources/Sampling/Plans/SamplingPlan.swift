@@ -130,8 +130,7 @@ public struct SamplingPlan: Hashable, Sendable {
     }
     var builder = PlanBuilder(prediction: prediction, bound: bound, correlation: noise)
     try solver.compile(steps, into: &builder)
-    let schedule = RegisterAllocation(
-      OperationFusion(builder.operations, results: [builder.state]).operations, results: [builder.state])
+    let schedule = builder.schedule(results: [builder.state])
     if prediction == .epsilon, let point = builder.evaluatedPoints.first(where: { $0.alpha == 0 }) {
       throw .incompatible(
         solver: solver.name,
