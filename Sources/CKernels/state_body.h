@@ -8,40 +8,35 @@ typedef double ISA(vd) __attribute__((vector_size(LANES * 4), aligned(8), may_al
 
 INLINE vd ISA(widened)(const float *p) { return __builtin_convertvector(*(const hf *)p, vd); }
 
+// Of sums, 256 bits at most: conversions of wider vectors take longer for each element (Zen 4).
+#define NARROW (HALF < 4 ? HALF : 4)
+typedef float ISA(nf) __attribute__((vector_size(NARROW * 4), aligned(4), may_alias));
+typedef double ISA(nd) __attribute__((vector_size(NARROW * 8), aligned(8), may_alias));
+#define nf ISA(nf)
+#define nd ISA(nd)
+
 // Elements of a sum that are made at a time; a multiple of what one round of noise makes.
 #define CHUNK 512
 // Philox blocks, of four elements each, in a round.
-#define BLOCKS 8
+#define BLOCKS 32
 
 // The terms' sums, rounded to `output` if there is one, else to `sum`. The output may be an input: each block is read
 // before it is written.
 INLINE void ISA(add_terms)(
   double *sum, float *output, const double *coefficients, const float *const *inputs, int64_t terms, int64_t start,
   int64_t count) {
-  enum { WIDTH = 4 * HALF };
+  enum { SUMS = 8, WIDTH = SUMS * NARROW };
   int64_t i = 0;
   for (; i + WIDTH <= count; i += WIDTH) {
-    vd a = {0}, b = {0}, c = {0}, d = {0};
+    nd sums[SUMS] = {{0}};
     for (int64_t term = 0; term < terms; term++) {
-      const float *input = inputs[term] + start + i;
-      double weight = coefficients[term];
-      a += weight * ISA(widened)(input);
-      b += weight * ISA(widened)(input + HALF);
-      c += weight * ISA(widened)(input + 2 * HALF);
-      d += weight * ISA(widened)(input + 3 * HALF);
+      const nf *input = (const nf *)(inputs[term] + start + i);
+      _Pragma("clang loop unroll(full)") for (int v = 0; v < SUMS; v++)
+        sums[v] += coefficients[term] * __builtin_convertvector(input[v], nd);
     }
-    if (output) {
-      hf *target = (hf *)(output + start + i);
-      target[0] = __builtin_convertvector(a, hf);
-      target[1] = __builtin_convertvector(b, hf);
-      target[2] = __builtin_convertvector(c, hf);
-      target[3] = __builtin_convertvector(d, hf);
-    } else {
-      vd *target = (vd *)(sum + i);
-      target[0] = a;
-      target[1] = b;
-      target[2] = c;
-      target[3] = d;
+    _Pragma("clang loop unroll(full)") for (int v = 0; v < SUMS; v++) {
+      if (output) ((nf *)(output + start + i))[v] = __builtin_convertvector(sums[v], nf);
+      else ((nd *)(sum + i))[v] = sums[v];
     }
   }
   for (; i < count; i++) {
@@ -52,102 +47,103 @@ INLINE void ISA(add_terms)(
   }
 }
 
+// Of noise, several registers: operations on independent numbers follow one another, and none waits for the one before.
+#define WIDE (4 * HALF)
+typedef double ISA(wd) __attribute__((vector_size(WIDE * 8), aligned(8), may_alias));
+typedef uint64_t ISA(wu) __attribute__((vector_size(WIDE * 8), aligned(8), may_alias));
+#define wd ISA(wd)
+#define wu ISA(wu)
+
+// 2^52 and 2^51 as doubles: whole numbers in their low bits are added to them, in units of 1 and 1/2.
+#define BITS52 0x4330000000000000u
+#define BITS51 0x4320000000000000u
+
 // ln x for normal x > 0: 2^e m with m in [1/sqrt 2, sqrt 2), and the series of artanh with s = (m - 1) / (m + 1). The
 // coefficients are those of the minimax polynomial in FreeBSD's msun (Sun 1993).
-INLINE double ISA(log_double)(double x) {
+INLINE void ISA(take_log)(wd *x) {
 #pragma clang fp contract(off)
-  uint64_t bits;
-  memcpy(&bits, &x, 8);
   // Adding 2^52 (1 - 1/sqrt 2) rounds the exponent to the nearer power.
-  uint64_t shifted = bits + (0x3ff0000000000000u - 0x3fe6a09e667f3bcdu);
-  double e = (double)(int32_t)((int32_t)(shifted >> 52) - 1023);
-  uint64_t reduced = (shifted & 0x000fffffffffffffu) + 0x3fe6a09e667f3bcdu;
-  double m;
-  memcpy(&m, &reduced, 8);
-  double f = m - 1.0, s = f / (2.0 + f), z = s * s;
-  double r = 1.479819860511658591e-1;
-  r = 1.531383769920937332e-1 + z * r;
+  wu shifted = *(wu *)x + (0x3ff0000000000000u - 0x3fe6a09e667f3bcdu);
+  wu reduced = (shifted & 0x000fffffffffffffu) + 0x3fe6a09e667f3bcdu;
+  wd e = (wd)(shifted >> 52 | BITS52) - (0x1p52 + 1023);
+  wd f = (wd)reduced - 1.0, s = f / (2.0 + f), z = s * s;
+  wd r = 1.531383769920937332e-1 + z * 1.479819860511658591e-1;
   r = 1.818357216161805012e-1 + z * r;
   r = 2.222219843214978396e-1 + z * r;
   r = 2.857142874366239149e-1 + z * r;
   r = 3.999999999940941908e-1 + z * r;
   r = 6.666666666666735130e-1 + z * r;
   r *= z;
-  double half = 0.5 * f * f;
-  return e * 6.93147180369123816490e-1 - ((half - (s * (half + r) + e * 1.90821492927058770002e-10)) - f);
+  wd half = 0.5 * f * f;
+  *x = e * 6.93147180369123816490e-1 - ((half - (s * (half + r) + e * 1.90821492927058770002e-10)) - f);
 }
 
 // cos and sin of 2 pi u for u = (word + 1/2) 2^-32: quarters are taken off exactly, what is left lies within pi / 4. The
 // coefficients are those of the minimax polynomials in FreeBSD's msun (Sun 1993).
-INLINE void ISA(turn)(uint32_t word, double *cosine, double *sine) {
+INLINE void ISA(turn)(const wu *word, wd *cosine, wd *sine) {
 #pragma clang fp contract(off)
-  uint32_t quarter = word + 0x20000000u;
-  int32_t rest = (int32_t)((quarter & 0x3fffffffu) - 0x20000000u);
-  double y = 6.283185307179586476925 * (((double)rest + 0.5) * 0x1p-32);
-  double z = y * y;
-  double s = 1.58969099521155010221e-10;
-  s = -2.50507602534068634195e-08 + z * s;
+  wu quarter = *word + 0x20000000u;
+  wd rest = (wd)((quarter << 1 & 0x7fffffffu) | BITS51) - (0x1p51 + 0x1p29 - 0.5);
+  wd y = 6.283185307179586476925 * (rest * 0x1p-32);
+  wd z = y * y;
+  wd s = -2.50507602534068634195e-08 + z * 1.58969099521155010221e-10;
   s = 2.75573137070700676789e-06 + z * s;
   s = -1.98412698298579493134e-04 + z * s;
   s = 8.33333333332248946124e-03 + z * s;
   s = -1.66666666666666324348e-01 + z * s;
   s = y + y * (z * s);
-  double c = -1.13596475577881948265e-11;
-  c = 2.08757232129817482790e-09 + z * c;
+  wd c = 2.08757232129817482790e-09 + z * -1.13596475577881948265e-11;
   c = -2.75573143513906633035e-07 + z * c;
   c = 2.48015872894767294178e-05 + z * c;
   c = -1.38888888888741095749e-03 + z * c;
   c = 4.16666666666666019037e-02 + z * c;
   c = 1.0 - (0.5 * z - z * z * c);
-  uint32_t turns = quarter >> 30;
-  double first = turns & 1 ? s : c, second = turns & 1 ? c : s;
-  *cosine = turns == 1 || turns == 2 ? -first : first;
-  *sine = turns >= 2 ? -second : second;
+  // Odd quarters swap the two; the second and third turn the cosine's sign, the last two the sine's.
+  wu odd = (wu)((quarter & 0x40000000u) != 0), first = ((wu)s & odd) | ((wu)c & ~odd);
+  *cosine = (wd)(first ^ ((quarter + 0x40000000u) << 32 & 0x8000000000000000u));
+  *sine = (wd)((((wu)c & odd) | ((wu)s & ~odd)) ^ (quarter << 32 & 0x8000000000000000u));
 }
 
-// sum[i] += coefficient x element `4 block + i` of the field, for 4 x BLOCKS elements: Philox4x32-10 (Salmon et al. 2011)
-// and the Box-Muller transform. The same operations in the same order on every instruction set, and so the same bits.
-static void ISA(add_noise_round)(double *sum, double coefficient, const fs_noise *noise, uint64_t block) {
+// Philox4x32-10 (Salmon et al. 2011) of the counters in four words, in place.
+INLINE void ISA(philox)(wu words[4], uint64_t seed) {
+  uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+  _Pragma("clang loop unroll(full)") for (int round = 0; round < 10; round++) {
+    wu even = words[0] * 0xD2511F53u, odd = words[2] * 0xCD9E8D57u;
+    words[0] = odd >> 32 ^ words[1] ^ (uint64_t)k0;
+    words[2] = even >> 32 ^ words[3] ^ (uint64_t)k1;
+    words[1] = odd & 0xffffffffu;
+    words[3] = even & 0xffffffffu;
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+}
+
+// Two normals times a coefficient of two words, by the Box-Muller transform.
+INLINE void ISA(normals)(const wu *size, const wu *angle, double coefficient, wd *first, wd *second) {
 #pragma clang fp contract(off)
-  uint64_t w0[BLOCKS], w1[BLOCKS], w2[BLOCKS], w3[BLOCKS];
-  for (int i = 0; i < BLOCKS; i++) {
-    w0[i] = (uint32_t)(block + (uint64_t)i);
-    w1[i] = (block + (uint64_t)i) >> 32;
-    w2[i] = noise->stream;
-    w3[i] = noise->image;
+  wd logarithm = ((wd)(*size | BITS52) - (0x1p52 - 0.5)) * 0x1p-32, cosine, sine;
+  ISA(take_log)(&logarithm);
+  wd radius = __builtin_elementwise_sqrt(-2.0 * logarithm);
+  ISA(turn)(angle, &cosine, &sine);
+  *first = coefficient * (radius * cosine);
+  *second = coefficient * (radius * sine);
+}
+
+// sum[i] += coefficient x element `4 block + i` of the field, for 4 x BLOCKS elements. The same operations in the same
+// order on every instruction set, and so the same bits.
+static void ISA(add_noise_round)(double *sum, double coefficient, const fs_noise *noise, uint64_t block) {
+  wd normals[4][BLOCKS / WIDE];
+  for (int v = 0; v < BLOCKS / WIDE; v++) {
+    wu counter;
+    for (int i = 0; i < WIDE; i++) counter[i] = block + (uint64_t)(v * WIDE + i);
+    wu words[4] = {
+      counter & 0xffffffffu, counter >> 32, (uint64_t)noise->stream - (wu){0}, (uint64_t)noise->image - (wu){0}};
+    ISA(philox)(words, noise->seed);
+    for (int pair = 0; pair < 4; pair += 2)
+      ISA(normals)(&words[pair], &words[pair + 1], coefficient, &normals[pair][v], &normals[pair + 1][v]);
   }
-  uint32_t k0 = (uint32_t)noise->seed, k1 = (uint32_t)(noise->seed >> 32);
-  for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
-    for (int i = 0; i < BLOCKS; i++) {
-      uint64_t even = w0[i] * 0xD2511F53u, odd = w2[i] * 0xCD9E8D57u;
-      uint64_t a = (odd >> 32) ^ w1[i] ^ k0, c = (even >> 32) ^ w3[i] ^ k1;
-      w1[i] = (uint32_t)odd;
-      w3[i] = (uint32_t)even;
-      w0[i] = a;
-      w2[i] = c;
-    }
-  }
-  double z0[BLOCKS], z1[BLOCKS], z2[BLOCKS], z3[BLOCKS];
-  for (int i = 0; i < BLOCKS; i++) {
-    double radius = __builtin_sqrt(-2.0 * ISA(log_double)(((double)(uint32_t)w0[i] + 0.5) * 0x1p-32));
-    double cosine, sine;
-    ISA(turn)((uint32_t)w1[i], &cosine, &sine);
-    z0[i] = coefficient * (radius * cosine);
-    z1[i] = coefficient * (radius * sine);
-  }
-  for (int i = 0; i < BLOCKS; i++) {
-    double radius = __builtin_sqrt(-2.0 * ISA(log_double)(((double)(uint32_t)w2[i] + 0.5) * 0x1p-32));
-    double cosine, sine;
-    ISA(turn)((uint32_t)w3[i], &cosine, &sine);
-    z2[i] = coefficient * (radius * cosine);
-    z3[i] = coefficient * (radius * sine);
-  }
-  for (int i = 0; i < BLOCKS; i++) {
-    sum[4 * i] += z0[i];
-    sum[4 * i + 1] += z1[i];
-    sum[4 * i + 2] += z2[i];
-    sum[4 * i + 3] += z3[i];
-  }
+  for (int i = 0; i < BLOCKS; i++)
+    for (int k = 0; k < 4; k++) sum[4 * i + k] += ((const double *)normals[k])[i];
 }
 
 static void ISA(combine)(
@@ -188,13 +184,15 @@ INLINE double ISA(total)(vd a, vd b, vd c, vd d) {
   return sum;
 }
 
-// The squares of CHUNK differences are summed by ROW lanes, and these by one another, in the same order everywhere.
+// The squares of CHUNK differences are summed by ROW lanes, the chunks' sums by lanes in double, and these by one another,
+// in the same order everywhere.
 #define ROW 32
 
 INLINE double ISA(accumulate_terms)(
   float *sum, float carry, const double *coefficients, const float *const *inputs, int64_t terms, int64_t count) {
 #pragma clang fp contract(off)
-  enum { VECTORS_PER_ROW = ROW / LANES };
+  enum { VECTORS_PER_ROW = ROW / LANES, SUMS_PER_ROW = ROW / NARROW };
+  nd totals[SUMS_PER_ROW] = {{0}};
   double total = 0;
   for (int64_t start = 0; start < count; start += CHUNK) {
     int64_t end = count - start < CHUNK ? count : start + CHUNK;
@@ -209,9 +207,8 @@ INLINE double ISA(accumulate_terms)(
         squares[v] += difference * difference;
         ISA(store)(sum + at, ISA(splat)(carry) * ISA(load)(sum + at) + difference);
       }
-    float lanes[ROW];
-    memcpy(lanes, squares, sizeof lanes);
-    for (int lane = 0; lane < ROW; lane++) total += (double)lanes[lane];
+    _Pragma("clang loop unroll(full)") for (int v = 0; v < SUMS_PER_ROW; v++)
+      totals[v] += __builtin_convertvector(((const nf *)squares)[v], nd);
     for (; i < end; i++) {
       float difference = 0;
       for (int64_t term = 0; term < terms; term++) difference += (float)coefficients[term] * inputs[term][i];
@@ -219,6 +216,7 @@ INLINE double ISA(accumulate_terms)(
       sum[i] = carry * sum[i] + difference;
     }
   }
+  for (int lane = 0; lane < ROW; lane++) total += ((const double *)totals)[lane];
   return total;
 }
 
@@ -270,3 +268,5 @@ static void ISA(clamp)(float *values, int64_t count, float low, float high) {
 #undef CHUNK
 #undef ROW
 #undef BLOCKS
+#undef BITS52
+#undef BITS51

@@ -20,6 +20,8 @@ public struct SchedulerConfiguration: Sendable {
   /// One of the spacings of noise levels, which come before it.
   private let levelSpacing: GridSpacing?
   private let options: GridOptions
+  /// How the model is told the time, where not by the path's timestep.
+  private let conditioning: TimeConditioning?
   private let bound: Bound
   private let variance: SchedulerReader.Variance
 
@@ -44,12 +46,23 @@ public struct SchedulerConfiguration: Sendable {
     family = kind == .flow ? .flow : .diffusion
     prediction = try reader.prediction(kind)
     dynamicShift = kind == .flow ? try reader.dynamicShift() : nil
+    levelSpacing = try reader.levelSpacing(kind)
+    var conditioning = try reader.conditioning(kind, trained: trained)
     switch kind {
     case .flow: path = try reader.flow(dynamicShift, isFlowMatch: className.hasPrefix("FlowM"), trained: trained)
     case .exploding: path = try reader.exploding(trained: trained)
-    case .preserving: path = try reader.variancePreserving(className, trained: trained)
+    case .preserving:
+      let preserving = try reader.variancePreserving(className, trained: trained)
+      if conditioning == .quarterLog, levelSpacing != nil {
+        // Levels may lie beyond what the betas reach, which is no more than a default here.
+        path = try reader.exploding(
+          trained: trained, from: preserving.point(at: 0).noiseToSignal, to: preserving.noisiest.noiseToSignal)
+        conditioning = nil
+      } else {
+        path = preserving
+      }
     }
-    levelSpacing = try reader.levelSpacing(kind)
+    self.conditioning = conditioning
     spacing = try reader.spacing(kind)
     options = try reader.options(kind, isOfLevels: levelSpacing != nil)
     variance = try reader.variance()
@@ -115,8 +128,9 @@ public struct SchedulerConfiguration: Sendable {
     // What the configuration says of its own spacing does not belong to another.
     if spacing != nil, spacing != levelSpacing { (options.rho, options.levels) = (nil, nil) }
     let points = try chosen.points(steps: steps, for: solver.conventions, on: path, options: options)
-    return try SamplingPlan(
+    let plan = try SamplingPlan(
       made(solver, steps: steps), at: points, on: path, prediction: prediction, bound: bound(for: solver))
+    return conditioning.map(plan.telling) ?? plan
   }
 
   /// The entry's solver; DDPM with the variance that the configuration names.
@@ -137,7 +151,8 @@ public struct SchedulerConfiguration: Sendable {
   ///   - tolerance: the relative error to keep to.
   ///   - maximumEvaluations: of an image and branch.
   ///   - start: where image-to-image generation begins; nil is the noisiest point.
-  /// - Throws: `SamplingError` where the pair is of another family or an option is impossible.
+  /// - Throws: `SamplingError` where the pair is of another family, an option is impossible, or the model is told other
+  ///   times than the path's.
   public func adaptiveSampler(
     _ entry: AdaptiveEntry, tolerance: Double, maximumEvaluations: Int, start: GridStart? = nil
   ) throws(SamplingError) -> AdaptiveSampler {
@@ -145,6 +160,9 @@ public struct SchedulerConfiguration: Sendable {
       throw .incompatible(
         solver: entry.name,
         reason: "it samples \(entry.family.rawValue) models, and this one's scheduler is \(className)")
+    }
+    guard conditioning == nil else {
+      throw .incompatible(solver: entry.name, reason: "the model is told other times than those of its noise path")
     }
     let path: any NoisePath = path
     var first: TimePoint?

@@ -38,7 +38,7 @@ struct SchedulerReader {
     case (.preserving, "epsilon"), (.flow, "epsilon"): return .epsilon
     case (.preserving, "sample"), (.exploding, "sample"), (.flow, "sample"): return .sample
     case (.preserving, "v_prediction"): return .velocity
-    case (.flow, "flow_prediction"): return .flow
+    case (.flow, "flow_prediction"): return try invertsFlow() ? .inverseFlow : .flow
     // EDM's classes call Karras' F epsilon, and v where its sign is the other; sigma_data then decides.
     case (.exploding, "epsilon"):
       try require("sigma_data", is: 0.5, default: 0.5, where: "prediction_type is epsilon")
@@ -53,6 +53,25 @@ struct SchedulerReader {
         case .flow: "flow_prediction, epsilon or sample"
         }
       throw values.failure("prediction_type", found: "\"\(name)\"", expected: expected)
+    }
+  }
+
+  /// Whether the model's time and velocity run from the noise to the data, as Mochi's do.
+  private func invertsFlow() throws(CheckpointError) -> Bool { try values.flag("invert_sigmas", default: false) }
+
+  /// How a model is told the time, where not by its path's timestep.
+  func conditioning(_ kind: Kind, trained: Int) throws(CheckpointError) -> TimeConditioning? {
+    switch kind {
+    case .flow: return try invertsFlow() ? .fromNoise(trainingTimesteps: trained) : nil
+    case .exploding: return nil
+    case .preserving:
+      let name = try values.string("timestep_type", default: "discrete")
+      guard ["discrete", "continuous"].contains(name) else {
+        throw values.failure("timestep_type", found: "\"\(name)\"", expected: "discrete or continuous")
+      }
+      // For other predictions diffusers goes on with whole timesteps.
+      let predictsVelocity = try prediction(kind) == .velocity
+      return name == "continuous" && predictsVelocity ? .quarterLog : nil
     }
   }
 
@@ -97,9 +116,11 @@ struct SchedulerReader {
     }
   }
 
-  func exploding(trained: Int) throws(CheckpointError) -> VarianceExploding {
+  func exploding(
+    trained: Int, from least: Double = 0.002, to most: Double = 80
+  ) throws(CheckpointError) -> VarianceExploding {
     let (lowest, highest) = (
-      try values.number("sigma_min", default: 0.002), try values.number("sigma_max", default: 80)
+      try values.number("sigma_min", default: least), try values.number("sigma_max", default: most)
     )
     return try checked("sigma_min") { () throws(SamplingError) in
       try VarianceExploding(lowest: lowest, highest: highest, trainingTimesteps: trained)
@@ -110,7 +131,6 @@ struct SchedulerReader {
   func flow(
     _ dynamic: DynamicShift?, isFlowMatch: Bool, trained: Int
   ) throws(CheckpointError) -> RectifiedFlow {
-    try values.require("invert_sigmas", in: false)
     try values.require("stochastic_sampling", in: false)
     if let dynamic {
       return try checked("base_shift") { () throws(SamplingError) in
@@ -165,7 +185,15 @@ struct SchedulerReader {
   }
 
   func spacing(_ kind: Kind) throws(CheckpointError) -> GridSpacing? {
-    guard kind == .preserving, !values.isAbsent("timestep_spacing") else { return nil }
+    guard kind == .preserving else { return nil }
+    switch try values.string("interpolation_type", default: "linear") {
+    case "linear": break
+    // N + 1 levels from the most to the least, both among them, whatever else is said of times and of the end.
+    case "log_linear": return .uniformLambda
+    case let other:
+      throw values.failure("interpolation_type", found: "\"\(other)\"", expected: "linear or log_linear")
+    }
+    guard !values.isAbsent("timestep_spacing") else { return nil }
     let name = try values.string("timestep_spacing")
     guard let spacing = GridSpacing(rawValue: name), [.leading, .linspace, .trailing].contains(spacing) else {
       throw values.failure("timestep_spacing", found: "\"\(name)\"", expected: "leading, linspace or trailing")
@@ -184,7 +212,6 @@ struct SchedulerReader {
     if kind == .exploding, try values.string("sigma_schedule", default: "karras") == "karras" {
       options.rho = try positive("rho", default: 7)
     }
-    if kind == .preserving { try values.require("interpolation_type", in: "linear") }
     if kind == .preserving, isOfLevels, !values.isAbsent("sigma_min") || !values.isAbsent("sigma_max") {
       let (lowest, highest) = (try positive("sigma_min", default: 0), try positive("sigma_max", default: 0))
       guard lowest < highest else {

@@ -168,6 +168,60 @@ struct SchedulerConfigurationTests {
     #expect(try Self.points(own, steps: 6, spacing: .exponential)[0].noiseToSignal > 14)
   }
 
+  /// The grids that NamedGridParityTests compares with diffusers.
+  @Test func logLinearLevels() throws {
+    let json = """
+      {"_class_name": "EulerDiscreteScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085,
+       "beta_end": 0.012, "interpolation_type": "log_linear", "timestep_spacing": "leading", "steps_offset": 1}
+      """
+    let path = VariancePreserving.stableDiffusion
+    #expect(try Self.points(json, steps: 7) == UniformLambdaGrid(steps: 7).points(on: path))
+    let karras = json.replacingOccurrences(of: #""timestep_spacing""#, with: #""use_karras_sigmas": true, "a""#)
+    #expect(try Self.points(karras, steps: 7) == KarrasGrid(steps: 7).points(on: path))
+  }
+
+  static func toldTimes(_ plan: SamplingPlan) -> [Double] {
+    plan.operations.compactMap { if case .evaluate(let evaluation) = $0 { evaluation.point.timestep } else { nil } }
+  }
+
+  /// As Stable Video Diffusion has it, and without levels of its own.
+  @Test func continuousTimes() throws {
+    let json = """
+      {"_class_name": "EulerDiscreteScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085,
+       "beta_end": 0.012, "prediction_type": "v_prediction", "sigma_min": 0.002, "sigma_max": 700, "steps_offset": 1,
+       "timestep_spacing": "leading", "timestep_type": "continuous", "use_karras_sigmas": true}
+      """
+    let video = try Self.configuration(json)
+    let path = try VarianceExploding(lowest: 0.002, highest: 700)
+    #expect(try Self.points(json, steps: 7) == KarrasGrid(steps: 7).points(on: path))
+    #expect(video.prediction == .velocity)
+    // The network sees a state of variance 1, as with diffusers' scale_model_input.
+    #expect(video.prediction.inputScale(at: path.noisiest) == 1 / (700.0 * 700 + 1).squareRoot())
+    let timesteps = json.replacingOccurrences(of: #""use_karras_sigmas": true"#, with: #""use_karras_sigmas": false"#)
+    let configuration = try Self.configuration(timesteps)
+    let plan = try configuration.plan(configuration.defaultSolver, steps: 5)
+    #expect(plan.grid.map(\.timestep) == [801, 601, 401, 201, 1, 0])
+    #expect(Self.toldTimes(plan) == plan.grid.dropLast().map { 0.25 * log($0.noiseToSignal) })
+    #expect(throws: SamplingError.self) {
+      try configuration.adaptiveSampler(AdaptiveCatalogue.all[0], tolerance: 0.01, maximumEvaluations: 50)
+    }
+    // For other predictions diffusers reads no more than the word.
+    let epsilon = timesteps.replacingOccurrences(of: "v_prediction", with: "epsilon")
+    let plain = try Self.configuration(epsilon)
+    #expect(try Self.toldTimes(plain.plan(plain.defaultSolver, steps: 5)) == [801, 601, 401, 201, 1])
+  }
+
+  /// Mochi's time and velocity run from the noise to the data.
+  @Test func invertedFlows() throws {
+    let json = #"{"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0, "invert_sigmas": true}"#
+    let configuration = try Self.configuration(json)
+    #expect(configuration.prediction == .inverseFlow && configuration.family == .flow)
+    let plan = try configuration.plan(configuration.defaultSolver, steps: 4)
+    let path = try RectifiedFlow(shift: 3, repeatsShift: true)
+    #expect(try plan.grid == LinspaceGrid(steps: 4).points(on: path))
+    #expect(Self.toldTimes(plan) == plan.grid.dropLast().map { 1000 * (1 - $0.sigma) } && Self.toldTimes(plan)[0] == 0)
+  }
+
   @Test func thresholdingIsForAll() throws {
     let json = #"{"_class_name": "DDIMScheduler", "thresholding": true, "sample_max_value": 2}"#
     let configuration = try Self.configuration(json)
@@ -241,7 +295,8 @@ struct SchedulerConfigurationTests {
     ),
     (#"{"_class_name": "EulerDiscreteScheduler", "final_sigmas_type": "none"}"#, "final_sigmas_type"),
     (#"{"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": true, "sigma_max": 5}"#, "sigma_min"),
-    (#"{"_class_name": "EulerDiscreteScheduler", "interpolation_type": "log_linear"}"#, "interpolation_type"),
+    (#"{"_class_name": "EulerDiscreteScheduler", "interpolation_type": "cubic"}"#, "interpolation_type"),
+    (#"{"_class_name": "EulerDiscreteScheduler", "timestep_type": "whole"}"#, "timestep_type"),
     (#"{"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "karras"}"#, "timestep_spacing"),
     (#"{"_class_name": "EDMEulerScheduler", "sigma_data": 0.7}"#, "sigma_data"),
     (#"{"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"}"#, "sigma_data"),
@@ -253,7 +308,7 @@ struct SchedulerConfigurationTests {
       "use_flow_sigmas"
     ),
     (#"{"_class_name": "FlowMatchEulerDiscreteScheduler", "shift_terminal": 1.5}"#, "shift_terminal"),
-    (#"{"_class_name": "FlowMatchEulerDiscreteScheduler", "invert_sigmas": true}"#, "invert_sigmas"),
+    (#"{"_class_name": "FlowMatchEulerDiscreteScheduler", "invert_sigmas": 1}"#, "invert_sigmas"),
     (
       #"{"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": true, "time_shift_type": "cubic"}"#,
       "time_shift_type"

@@ -84,7 +84,7 @@ struct DiffusersParityTests {
         }
       }
     }
-    #expect((runs, singleSteps) == (16, 4))
+    #expect((runs, singleSteps) == (20, 4))
   }
 
   @Test func ddpm() async throws {
@@ -107,7 +107,7 @@ struct DiffusersParityTests {
       }
       Self.expectEqual(latents, expected, of: example)
     }
-    #expect((examples.count, noisyEnds) == (10, 3))
+    #expect((examples.count, noisyEnds) == (12, 3))
   }
 
   @Test func multistep() async throws {
@@ -122,7 +122,7 @@ struct DiffusersParityTests {
 
   @Test func singlestep() async throws {
     let examples = try SchedulerCase.all("dpm_singlestep")
-    #expect(examples.count == 28)
+    #expect(examples.count == 32)
     for example in examples {
       let config = example.config
       let solver = try DPMSolverSinglestep(
@@ -134,7 +134,7 @@ struct DiffusersParityTests {
   }
 
   static let noiseLevels: [(file: String, count: Int, solver: @Sendable (SchedulerCase) throws -> any Solver)] = [
-    ("euler", 14, { _ in Euler() }), ("heun", 7, { _ in Heun() }), ("kdpm2", 7, { _ in DPM2() }),
+    ("euler", 19, { _ in Euler() }), ("heun", 9, { _ in Heun() }), ("kdpm2", 9, { _ in DPM2() }),
     ("lms", 14, { try IPNDM(order: $0.step.order ?? 4, spacing: .uneven) }),
   ]
 
@@ -154,7 +154,7 @@ struct DiffusersParityTests {
 
   @Test func flow() async throws {
     let examples = try SchedulerCase.all("flow")
-    #expect(examples.count == 6)
+    #expect(examples.count == 11)
     for example in examples {
       let solver: any Solver = example.scheduler.contains("Heun") ? FlowRungeKutta(.heun) : FlowRungeKutta(.euler)
       let latents = try await Self.latents(solver, example, at: example.points, from: example.initial)

@@ -56,14 +56,14 @@ struct DiscreteParityTests {
     for example in try SchedulerCase.all("lcm") {
       #expect(try points(example).dropLast().map(\.timestep) == example.double.timesteps, "\(example.name)")
     }
-    try await Self.check("lcm", count: 7, points: points) { _ in ConsistencySteps(.latentConsistency) }
+    try await Self.check("lcm", count: 8, points: points) { _ in ConsistencySteps(.latentConsistency) }
   }
 
   @Test func trajectoryConsistency() async throws {
     func points(_ example: SchedulerCase) throws -> [TimePoint] {
       try DistilledGrid(steps: example.steps, end: .leastNoise).points(on: example.path())
     }
-    try await Self.check("tcd", count: 7, points: points) { try TCD(gamma: $0.step.eta ?? 0) }
+    try await Self.check("tcd", count: 8, points: points) { try TCD(gamma: $0.step.eta ?? 0) }
   }
 
   /// The network sees the state scaled, and its output is not scaled.
@@ -101,7 +101,7 @@ struct DiscreteParityTests {
       let start = example.config.setAlphaToOne ?? true ? path.clean : path.point(at: 0)
       return [start] + example.double.timesteps.map { path.point(at: $0) }
     }
-    try await Self.check("ddim_inverse", count: 5, points: points) { _ in DDIMInversion(tellsEnd: true) }
+    try await Self.check("ddim_inverse", count: 7, points: points) { _ in DDIMInversion(tellsEnd: true) }
   }
 
   @Test func multistepInverse() async throws {
@@ -111,6 +111,6 @@ struct DiscreteParityTests {
         return TimePoint(timestep: time, alpha: alpha, sigma: sigma * alpha)
       }
     }
-    try await Self.check("dpm_inverse", count: 6, points: points) { Inverted(try $0.multistepDPMSolver()) }
+    try await Self.check("dpm_inverse", count: 8, points: points) { Inverted(try $0.multistepDPMSolver()) }
   }
 }

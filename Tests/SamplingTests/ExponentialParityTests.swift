@@ -119,7 +119,7 @@ struct ExponentialParityTests {
   }
 
   static let preconditioned: [(file: String, count: Int, solver: @Sendable (SchedulerCase) throws -> any Solver)] = [
-    ("edm_dpm_multistep", 17, { try $0.multistepDPMSolver() }), ("edm_euler", 5, { _ in Euler() }),
+    ("edm_dpm_multistep", 17, { try $0.multistepDPMSolver() }), ("edm_euler", 6, { _ in Euler() }),
   ]
 
   /// EDM's network sees the state scaled and gives part of x₀; the rest is the state's.

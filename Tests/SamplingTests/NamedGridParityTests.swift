@@ -8,6 +8,8 @@ import Testing
 /// What differs by intention, and is asserted to:
 /// - Where diffusers rounds or truncates the time that the model is told and leaves the step where it is, the grid does
 ///   so on request only.
+/// - Log-linear levels leave diffusers' times where they were: the model is told those of the spacing, far from the
+///   levels. The grid's are those of its levels.
 /// - With a single step of evenly spaced times diffusers begins, and ends, at the first one.
 @Suite("Grids by name agree with diffusers")
 struct NamedGridParityTests {
@@ -34,6 +36,12 @@ struct NamedGridParityTests {
     let spacing: GridSpacing
     var solver = "dpm++2m"
     var options = GridOptions()
+    /// How the model is told the time, where not by the path's timestep.
+    var conditioning: TimeConditioning?
+    /// Whether diffusers tells the times of another grid than the one it steps on.
+    var tellsOthers = false
+    /// Whether diffusers counts the levels from the noise.
+    var isInverted = false
     /// How far a level may be off, relative to it.
     static let tolerance = 1e-12
   }
@@ -64,6 +72,13 @@ struct NamedGridParityTests {
       "euler-exponential": Grid(spacing: .exponential, solver: "euler"),
       "euler-beta": Grid(spacing: .beta, solver: "euler"),
       "euler-own-levels": Grid(spacing: .karras, solver: "euler", options: .init(levels: 0.1...10)),
+      "euler-log-linear": Grid(spacing: .uniformLambda, solver: "euler", tellsOthers: true),
+      "euler-continuous": Grid(spacing: .leading, solver: "euler", options: offset, conditioning: .quarterLog),
+      "euler-continuous-karras": Grid(
+        path: try VarianceExploding(lowest: 0.002, highest: 700), spacing: .karras, solver: "euler"),
+      "flow-inverted": Grid(
+        path: try RectifiedFlow(shift: 3, repeatsShift: true), spacing: .linspace, solver: "flow-euler",
+        conditioning: .fromNoise(trainingTimesteps: 1000), isInverted: true),
       "flow-twice": Grid(
         path: try RectifiedFlow(shift: 3, repeatsShift: true), spacing: .linspace, solver: "flow-euler"),
       "flow-dynamic": Grid(path: dynamic, spacing: .linspace, solver: "flow-euler"),
@@ -89,6 +104,7 @@ struct NamedGridParityTests {
     #expect(Set(cases.map(\.grid)) == Set(grids.keys))
     var largest: [String: Double] = [:]
     var backward = 0
+    var others: [Double] = []
     for example in cases {
       let grid = try #require(grids[example.grid])
       let solver = try SolverCatalogue.entry(named: grid.solver)
@@ -105,20 +121,28 @@ struct NamedGridParityTests {
       #expect(points.count == example.steps + 1 && example.timesteps.count == example.steps)
       for (point, timestep) in zip(points, example.timesteps) {
         // diffusers truncates the time of its flow sigmas; whole times are told exactly.
-        let told = example.grid == "multistep-flow" ? point.timestep.rounded(.towardZero) : point.timestep
+        let time = grid.conditioning?.time(at: point) ?? point.timestep
+        let told = example.grid == "multistep-flow" ? time.rounded(.towardZero) : time
+        if grid.tellsOthers {
+          others.append(grid.path.point(at: timestep).noiseToSignal / point.noiseToSignal)
+          continue
+        }
         let isWhole = grid.options.times != .exact || grid.path.hasWholeTimesteps && timestep == timestep.rounded()
         #expect(
           abs(told - timestep) <= (isWhole ? 1e-12 : 1e-10 * max(1, abs(timestep))),
           "\(example.name)")
       }
       guard let sigmas = example.sigmas else { continue }
-      for (point, sigma) in zip(points, sigmas) {
+      for (point, recorded) in zip(points, sigmas) {
+        let sigma = grid.isInverted ? 1 - recorded : recorded
         let error = abs(grid.path.level(of: point) - sigma)
         largest[example.grid] = max(largest[example.grid] ?? 0, sigma == 0 ? error : error / sigma)
         #expect(error <= Grid.tolerance * sigma, "\(example.name)")
       }
     }
     #expect(backward == 4)
+    #expect(try #require(others.max()) > 2)
+    print("log-linear levels: told the noise of other times, by factors \(others.min() ?? 0) to \(others.max() ?? 0)")
     for (grid, error) in largest.sorted(by: { $0.key < $1.key }) { print("\(grid): levels within \(error)") }
   }
 

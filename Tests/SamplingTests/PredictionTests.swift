@@ -20,6 +20,7 @@ struct PredictionTests {
     case .sample: sample
     case .epsilon: noise
     case .flow: .combining((1, noise), (-1, sample))
+    case .inverseFlow: .combining((1, sample), (-1, noise))
     case .velocity:
       .combining(
         (point.alpha / point.standardDeviation, noise), (-point.sigma / point.standardDeviation, sample))

@@ -29,6 +29,9 @@ struct SchedulerCase: Decodable, Sendable {
     let skipPrkSteps: Bool?
     let originalInferenceSteps: Int?
     let clipDenoised: Bool?
+    let interpolationType: String?
+    let timestepType: String?
+    let invertSigmas: Bool?
     let predictorOrder: Int?
     let correctorOrder: Int?
   }
@@ -76,7 +79,7 @@ struct SchedulerCase: Decodable, Sendable {
   var prediction: Prediction {
     switch predictionType {
     case "v_prediction": .velocity
-    case "flow", "flow_prediction": .flow
+    case "flow", "flow_prediction": config.invertSigmas ?? false ? .inverseFlow : .flow
     case "sample": .sample
     default: .epsilon
     }
@@ -106,6 +109,7 @@ struct SchedulerCase: Decodable, Sendable {
     }
     let times = isHeun ? distinct(double.modelTimes) : double.modelTimes
     return zip(sigmas, times + [0]).map { sigma, time in
+      if prediction == .inverseFlow { return TimePoint(timestep: time, alpha: sigma, sigma: 1 - sigma) }
       if prediction == .flow { return TimePoint(timestep: time, alpha: 1 - sigma, sigma: sigma) }
       let alpha = 1 / (1 + sigma * sigma).squareRoot()
       return TimePoint(timestep: time, alpha: alpha, sigma: sigma * alpha)

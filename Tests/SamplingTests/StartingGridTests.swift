@@ -197,8 +197,9 @@ struct MorePathTests {
     #expect(abs(state - 0.25 / (sigma * sigma + 0.25)) < 1e-15)
     #expect(abs(output - sigma * 0.5 / (sigma * sigma + 0.25).squareRoot()) < 1e-15)
     #expect(abs(Prediction.edm.inputScale(at: point) * (sigma * sigma + 0.25).squareRoot() - 1) < 1e-15)
-    #expect(Prediction.velocity.inputScale(at: point) == 1)
     // diffusers' v on such a path: sigma_data 1 and the other sign.
+    #expect(abs(Prediction.velocity.inputScale(at: point) * (sigma * sigma + 1).squareRoot() - 1) < 1e-15)
+    #expect(Prediction.velocity.inputScale(at: VariancePreserving.stableDiffusion.point(at: 500)) == 1)
     let velocity = Prediction.velocity.coefficients(to: .sample, at: point)
     #expect(abs(velocity.state - 1 / (sigma * sigma + 1)) < 1e-15)
     #expect(abs(velocity.output + sigma / (sigma * sigma + 1).squareRoot()) < 1e-15)

@@ -18,26 +18,26 @@ struct StochasticParityTests {
   }
 
   static let families: [Family] = [
-    Family(file: "sde_multistep", count: 31) { example in
+    Family(file: "sde_multistep", count: 36) { example in
       let order = example.config.solverOrder ?? 2
       return try DPMSolverSDEMultistep(
         example.algorithm, order: order, variant: example.variant, thirdOrder: order == 3 ? .published : .halved,
         lowersFinalOrder: example.steps < 15 && example.config.lowerOrderFinal ?? true)
     },
-    Family(file: "sde_singlestep", count: 15) { example in
+    Family(file: "sde_singlestep", count: 19) { example in
       try DPMSolverSDESinglestep(
         .sample, order: example.config.solverOrder ?? 2, variant: example.variant, thirdOrder: .published,
         lowersFinalOrder: example.config.lowerOrderFinal ?? false)
     },
     Family(file: "euler_ancestral", count: 16) { _ in try EulerAncestral() },
-    Family(file: "kdpm2_ancestral", count: 7) { _ in try SecondOrderAncestral(.dpm2) },
-    Family(file: "dpm_sde", count: 8) { _ in try DPMPlusPlusSDE() },
-    Family(file: "sa_solver", count: 31) { example in
+    Family(file: "kdpm2_ancestral", count: 8) { _ in try SecondOrderAncestral(.dpm2) },
+    Family(file: "dpm_sde", count: 9) { _ in try DPMPlusPlusSDE() },
+    Family(file: "sa_solver", count: 38) { example in
       try SASolver(
         example.algorithm, predictorOrder: example.config.predictorOrder ?? 2,
         correctorOrder: example.config.correctorOrder ?? 2, lowersFinalOrder: example.config.lowerOrderFinal ?? true)
     },
-    Family(file: "euler_churn", count: 8) { example in
+    Family(file: "euler_churn", count: 10) { example in
       ChurnedSolver(
         .publishedEuler,
         churn: try Churn(

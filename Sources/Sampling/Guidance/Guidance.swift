@@ -37,25 +37,25 @@ public struct GuidanceMoment: Hashable, Sendable {
 public struct BranchOutputs<State: Tensor>: Sendable {
   /// What the model saw.
   public let state: State
-  private let branches: [GuidanceBranch]
-  private let outputs: ArraySlice<State>
+  @usableFromInline let branches: [GuidanceBranch]
+  @usableFromInline let outputs: ArraySlice<State>
 
   /// - Precondition: there are as many outputs as branches.
   public init(_ outputs: [State], of branches: [GuidanceBranch], state: State) {
     self.init(outputs[...], of: branches, state: state)
   }
 
-  init(_ outputs: ArraySlice<State>, of branches: [GuidanceBranch], state: State) {
+  @inlinable init(_ outputs: ArraySlice<State>, of branches: [GuidanceBranch], state: State) {
     precondition(outputs.count == branches.count)
     self.outputs = outputs
     self.branches = branches
     self.state = state
   }
 
-  public func contains(_ branch: GuidanceBranch) -> Bool { branches.contains(branch) }
+  @inlinable public func contains(_ branch: GuidanceBranch) -> Bool { branches.contains(branch) }
 
   /// - Precondition: the guidance asked for the branch.
-  public subscript(branch: GuidanceBranch) -> State {
+  @inlinable public subscript(branch: GuidanceBranch) -> State {
     guard let index = branches.firstIndex(of: branch) else {
       preconditionFailure("\(branch) is combined and was not evaluated")
     }
@@ -68,7 +68,7 @@ public struct BranchOutputs<State: Tensor>: Sendable {
   }
 
   /// Every output by a function of it.
-  func map(_ transform: (State) -> State) -> BranchOutputs {
+  @inlinable func map(_ transform: (State) -> State) -> BranchOutputs {
     BranchOutputs(outputs.map(transform), of: branches, state: state)
   }
 }
@@ -77,7 +77,7 @@ public struct BranchOutputs<State: Tensor>: Sendable {
 public struct GuidanceMemory<State: Tensor>: Sendable {
   public var tensors: [String: State] = [:]
 
-  public init() {}
+  @inlinable public init() {}
 }
 
 /// The conditional prediction as it is.
@@ -86,7 +86,7 @@ public struct Unguided: Guidance {
 
   public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { GuidanceBranch.onlyConditional }
 
-  public func combine<State: Tensor>(
+  @inlinable public func combine<State: Tensor>(
     _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>
   ) -> State { outputs[.conditional] }
 }

@@ -5,11 +5,11 @@ import Tensors
 ///
 /// arXiv:2508.03442. What the scale has beyond no guidance is multiplied by exp(-damping |c - u| / |u|). The ratio
 /// depends on the form of prediction; the paper's models predict the flow's velocity.
-public struct MagnitudeAwareGuidance: Guidance, Hashable {
+public struct MagnitudeAwareGuidance: PairGuidance, Hashable {
   public let scale: Double
   public let damping: Double
   public let formulation: GuidanceFormulation
-  private let form: Prediction
+  public let space: Prediction?
 
   /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` unless scale and damping are finite and not
   ///   negative.
@@ -22,17 +22,10 @@ public struct MagnitudeAwareGuidance: Guidance, Hashable {
     self.scale = scale
     self.damping = damping
     self.formulation = formulation
-    form = space
+    self.space = space
   }
 
-  public var space: Prediction? { form }
-
-  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { formulation.branches(scale) }
-
-  public func combine<State: Tensor>(
-    _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>
-  ) -> State {
-    guard let (conditional, unconditional) = outputs.pair else { return outputs[.conditional] }
+  public func combine<State: Tensor>(conditional: State, unconditional: State) -> State {
     let difference: State = .combining((1, conditional), (-1, unconditional))
     let length = unconditional.norm()
     let factor = length > 0 ? Double.exp(-damping * difference.norm() / length) : 0

@@ -5,10 +5,10 @@ import Tensors
 ///
 /// Kwon et al. 2025, arXiv:2503.18137. The direction is the first right singular vector of the matrix of rows c and u,
 /// here from the 2 x 2 matrix of their inner products. It depends on the form of prediction; the paper's is the score.
-public struct TangentialGuidance: Guidance, Hashable {
+public struct TangentialGuidance: PairGuidance, Hashable {
   public let scale: Double
   public let formulation: GuidanceFormulation
-  private let form: Prediction
+  public let space: Prediction?
 
   /// - Parameter space: not epsilon for a model of another form whose path begins without any signal (alpha 0).
   /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` unless the scale is finite and not negative.
@@ -18,17 +18,10 @@ public struct TangentialGuidance: Guidance, Hashable {
     try requireScale(scale)
     self.scale = scale
     self.formulation = formulation
-    form = space
+    self.space = space
   }
 
-  public var space: Prediction? { form }
-
-  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { formulation.branches(scale) }
-
-  public func combine<State: Tensor>(
-    _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>
-  ) -> State {
-    guard let (conditional, unconditional) = outputs.pair else { return outputs[.conditional] }
+  public func combine<State: Tensor>(conditional: State, unconditional: State) -> State {
     let (cc, cu, uu) = (
       conditional.innerProduct(conditional), conditional.innerProduct(unconditional),
       unconditional.innerProduct(unconditional)

@@ -7,9 +7,9 @@ public struct NoiseSource<State: Tensor>: Sendable {
   public typealias Draw = @Sendable (_ field: NoiseField, _ stream: UInt32, _ shape: Shape) -> State
 
   /// nil for the counter-based field, which a tensor adds in the pass that combines.
-  let draw: Draw?
+  @usableFromInline let draw: Draw?
   /// Whether it has no more than draws 0, 1, 2 ..., and so no Brownian paths.
-  let isSequential: Bool
+  @usableFromInline let isSequential: Bool
 
   /// The counter-based field of each image.
   public static var field: NoiseSource { NoiseSource(draw: nil, isSequential: false) }

@@ -1,7 +1,7 @@
 import Tensors
 
 /// One image on its way: what the executor drives, be its steps planned or chosen as it goes.
-protocol ImageRun<State>: AnyObject {
+@usableFromInline protocol ImageRun<State>: AnyObject {
   associatedtype State: Tensor
 
   /// Goes on to the next thing that concerns the executor.
@@ -21,7 +21,7 @@ protocol ImageRun<State>: AnyObject {
   var rejectedSteps: Int { get }
 }
 
-enum RunEvent {
+@usableFromInline enum RunEvent {
   /// The model is to be evaluated on ``ImageRun/modelInput``.
   case evaluation(at: TimePoint)
   /// A step, counted from 1, is complete, and its end is reached.

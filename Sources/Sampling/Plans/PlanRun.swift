@@ -1,14 +1,14 @@
 import Tensors
 
 /// An image on its way through a plan.
-final class PlanRun<State: Tensor>: ImageRun {
-  private let plan: SamplingPlan
-  private var machine: RegisterMachine<State>
-  private var lastState: SamplingPlan.Register
-  private var asked: SamplingPlan.Register
-  private(set) var stepErrors: [SamplingResult<State>.StepError] = []
+@usableFromInline final class PlanRun<State: Tensor>: ImageRun {
+  @usableFromInline let plan: SamplingPlan
+  @usableFromInline var machine: RegisterMachine<State>
+  @usableFromInline var lastState: SamplingPlan.Register
+  @usableFromInline var asked: SamplingPlan.Register
+  @usableFromInline var stepErrors: [SamplingResult<State>.StepError] = []
 
-  init(_ plan: SamplingPlan, state: State, field: NoiseField, noise: NoiseSource<State>) {
+  @inlinable init(_ plan: SamplingPlan, state: State, field: NoiseField, noise: NoiseSource<State>) {
     self.plan = plan
     machine = RegisterMachine(field: field, noise: noise, shape: state.shape)
     machine.load(plan.operations, registerCount: plan.registerCount)
@@ -18,14 +18,14 @@ final class PlanRun<State: Tensor>: ImageRun {
     stepErrors.reserveCapacity(plan.stepCount)
   }
 
-  var stepCount: Int? { plan.stepCount }
-  var rejectedSteps: Int { 0 }
-  var errorEstimate: Double? { machine.accumulatedError(at: plan.grid[plan.stepCount]) }
+  @inlinable var stepCount: Int? { plan.stepCount }
+  @inlinable var rejectedSteps: Int { 0 }
+  @inlinable var errorEstimate: Double? { machine.accumulatedError(at: plan.grid[plan.stepCount]) }
   /// As of the last step completed, or of the end.
-  var state: State { machine[lastState] }
-  var modelInput: State { machine[asked] }
+  @inlinable var state: State { machine[lastState] }
+  @inlinable var modelInput: State { machine[asked] }
 
-  func advance() -> RunEvent {
+  @inlinable func advance() -> RunEvent {
     while true {
       switch machine.advance() {
       case .evaluation(let evaluation):
@@ -46,7 +46,7 @@ final class PlanRun<State: Tensor>: ImageRun {
     }
   }
 
-  func supply(_ output: State, unguided: State) {
+  @inlinable func supply(_ output: State, unguided: State) {
     machine.supply(output, unguided: unguided)
   }
 }

@@ -94,3 +94,12 @@ extension SamplingPlan.Operation {
     }
   }
 }
+
+extension PlanBuilder {
+  /// What has been written, in as few passes over memory and as few registers as it takes.
+  ///
+  /// - Parameters: as those of ``RegisterAllocation/init(_:results:given:)``.
+  func schedule(results: [Int], given: Int = 1) -> RegisterAllocation {
+    RegisterAllocation(OperationFusion(operations, results: results).operations, results: results, given: given)
+  }
+}

@@ -2,47 +2,47 @@ import Tensors
 
 /// One image's tensors and the operations that work on them: what all runs have in common, be their steps planned or
 /// chosen on the way.
-struct RegisterMachine<State: Tensor> {
-  private let field: NoiseField
-  private let noise: NoiseSource<State>
-  private let shape: Shape
-  private var operations: [SamplingPlan.Operation] = []
-  private var position = 0
-  private var registers: [State?] = []
+@usableFromInline struct RegisterMachine<State: Tensor> {
+  @usableFromInline let field: NoiseField
+  @usableFromInline let noise: NoiseSource<State>
+  @usableFromInline let shape: Shape
+  @usableFromInline var operations: [SamplingPlan.Operation] = []
+  @usableFromInline var position = 0
+  @usableFromInline var registers: [State?] = []
   /// Kept between operations for its memory.
-  private var scratch = LinearCombination<State>([])
+  @usableFromInline var scratch = LinearCombination<State>([])
   /// The newest estimate of an error measured alone.
-  private var difference: State?
+  @usableFromInline var difference: State?
   /// The local errors so far, each carried on to `errorPoint`.
-  private var errors: State?
-  private var errorPoint: TimePoint?
+  @usableFromInline var errors: State?
+  @usableFromInline var errorPoint: TimePoint?
 
-  init(field: NoiseField, noise: NoiseSource<State>, shape: Shape) {
+  @inlinable init(field: NoiseField, noise: NoiseSource<State>, shape: Shape) {
     self.field = field
     self.noise = noise
     self.shape = shape
   }
 
   /// Begins a list of operations. The registers keep what they hold.
-  mutating func load(_ operations: [SamplingPlan.Operation], registerCount: Int) {
+  @inlinable mutating func load(_ operations: [SamplingPlan.Operation], registerCount: Int) {
     self.operations = operations
     position = 0
     while registers.count < registerCount { registers.append(nil) }
   }
 
-  subscript(register: SamplingPlan.Register) -> State {
-    @inline(__always) get {
+  @inlinable subscript(register: SamplingPlan.Register) -> State {
+    get {
       if let state = registers[register.index] { return state }
       preconditionFailure("\(register) is read before it is written")
     }
     set { registers[register.index] = newValue }
   }
 
-  mutating func exchange(_ first: SamplingPlan.Register, _ second: SamplingPlan.Register) {
+  @inlinable mutating func exchange(_ first: SamplingPlan.Register, _ second: SamplingPlan.Register) {
     registers.swapAt(first.index, second.index)
   }
 
-  mutating func advance() -> MachineEvent {
+  @inlinable mutating func advance() -> MachineEvent {
     guard position < operations.count else { return .finished }
     switch operations[position] {
     case .evaluate(let evaluation):
@@ -58,7 +58,7 @@ struct RegisterMachine<State: Tensor> {
   }
 
   /// Hands over the outputs of the evaluation that the last event asked for.
-  mutating func supply(_ output: State, unguided: State) {
+  @inlinable mutating func supply(_ output: State, unguided: State) {
     guard position < operations.count, case .evaluate(let evaluation) = operations[position] else {
       preconditionFailure("an output is supplied that nobody asked for")
     }
@@ -69,13 +69,13 @@ struct RegisterMachine<State: Tensor> {
 
   /// The root mean square of the estimate of a local error, which is added to the image's error as that of a step that
   /// ends at `point`.
-  mutating func accumulate(_ estimate: SamplingPlan.Estimate, at point: TimePoint) -> Double {
+  @inlinable mutating func accumulate(_ estimate: SamplingPlan.Estimate, at point: TimePoint) -> Double {
     gather(estimate.terms)
     return accumulateGathered(at: point)
   }
 
   /// The root mean square of the estimate of a local error, of a step that may be taken back.
-  mutating func measure(_ estimate: SamplingPlan.Estimate) -> Double {
+  @inlinable mutating func measure(_ estimate: SamplingPlan.Estimate) -> Double {
     var sum = difference.take() ?? State(zeros: shape)
     gather(estimate.terms)
     sum.assign(scratch)
@@ -86,13 +86,13 @@ struct RegisterMachine<State: Tensor> {
   }
 
   /// Adds the newest estimate measured, of a step that ends at `point`, to the image's error.
-  mutating func accumulateMeasured(at point: TimePoint) {
+  @inlinable mutating func accumulateMeasured(at point: TimePoint) {
     guard let difference else { return }
     scratch.terms.append(.init(1, difference))
     _ = accumulateGathered(at: point)
   }
 
-  private mutating func accumulateGathered(at point: TimePoint) -> Double {
+  @inlinable mutating func accumulateGathered(at point: TimePoint) -> Double {
     var sum = errors.take() ?? State(zeros: shape)
     let carry = errorPoint.map { point.errorScale / $0.errorScale } ?? 0
     let squares = sum.accumulate(scratch, carry: carry)
@@ -103,12 +103,12 @@ struct RegisterMachine<State: Tensor> {
   }
 
   /// The root mean square of the errors accumulated; nil where there are none.
-  func accumulatedError(at end: TimePoint) -> Double? {
+  @inlinable func accumulatedError(at end: TimePoint) -> Double? {
     guard let errors, let errorPoint else { return nil }
     return errors.rootMeanSquare() * end.errorScale / errorPoint.errorScale
   }
 
-  private mutating func apply(_ combination: SamplingPlan.Combination) {
+  @inlinable mutating func apply(_ combination: SamplingPlan.Combination) {
     // The register's last tensor is dead: taken out, its memory is this one's alone and can be written again.
     var result = registers[combination.output.index].take() ?? State(zeros: shape)
     gather(combination.terms)
@@ -126,7 +126,7 @@ struct RegisterMachine<State: Tensor> {
     registers[combination.output.index] = result
   }
 
-  private mutating func gather(_ terms: [SamplingPlan.Combination.Term]) {
+  @inlinable mutating func gather(_ terms: [SamplingPlan.Combination.Term]) {
     for term in terms { scratch.terms.append(.init(term.coefficient, self[term.register])) }
   }
 }
@@ -134,11 +134,11 @@ struct RegisterMachine<State: Tensor> {
 extension TimePoint {
   /// What errors grow with along the flow of Gaussian data: the noisy data's standard deviation, theirs alone being a
   /// half as in Karras et al. 2022 (arXiv:2206.00364, table 1).
-  fileprivate var errorScale: Double { (alpha * alpha / 4 + sigma * sigma).squareRoot() }
+  @usableFromInline var errorScale: Double { (alpha * alpha / 4 + sigma * sigma).squareRoot() }
 }
 
 /// What an operation leaves for the run to take note of.
-enum MachineEvent {
+@usableFromInline enum MachineEvent {
   /// The model is to be evaluated; ``RegisterMachine/supply(_:unguided:)`` goes on.
   case evaluation(SamplingPlan.Evaluation)
   case combination(SamplingPlan.Combination)

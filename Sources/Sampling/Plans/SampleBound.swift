@@ -19,7 +19,7 @@ public enum SampleBound: Hashable, Sendable, Codable {
     }
   }
 
-  func apply(to state: inout some Tensor) {
+  @inlinable func apply(to state: inout some Tensor) {
     switch self {
     case .clip(let limit): state.clamp(to: -limit...limit)
     case .threshold(let quantile, let maximum):

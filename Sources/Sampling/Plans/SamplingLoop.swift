@@ -3,38 +3,39 @@ import Tensors
 /// Drives images through their steps side by side, so that a model can batch their evaluations.
 ///
 /// No operation mixes images. Each may be at a step and a time of its own. A step of a solver takes a few microseconds,
-/// so what happens in every step allocates nothing, and images are objects: in code that knows no tensor type, copies
-/// of structs and of their parts are slow.
-final class SamplingLoop<Run: ImageRun, Guide: Guidance> {
-  typealias State = Run.State
+/// so what happens in every step allocates nothing, images are objects, and what is generic is inlinable down to the
+/// machine: the caller's module compiles it for its own tensor. Code that knows no tensor type looks types up in every
+/// step and copies structs part by part, which takes as long as the passes over memory.
+@usableFromInline final class SamplingLoop<Run: ImageRun, Guide: Guidance> {
+  @usableFromInline typealias State = Run.State
 
-  private final class Image {
-    let run: Run
-    var evaluations = 0
+  @usableFromInline final class Image {
+    @usableFromInline let run: Run
+    @usableFromInline var evaluations = 0
     /// Evaluations of the solver, each of which may cost several branches.
-    var moments = 0
-    var memory = GuidanceMemory<State>()
-    var step = 0
-    var point: TimePoint?
+    @usableFromInline var moments = 0
+    @usableFromInline var memory = GuidanceMemory<State>()
+    @usableFromInline var step = 0
+    @usableFromInline var point: TimePoint?
     /// Where an evaluation is asked for that has not been made.
-    var pending: TimePoint?
+    @usableFromInline var pending: TimePoint?
     /// What the pending evaluation is made of.
-    var branches: [GuidanceBranch] = []
-    var isFinished = false
+    @usableFromInline var branches: [GuidanceBranch] = []
+    @usableFromInline var isFinished = false
 
-    init(_ run: Run) {
+    @inlinable init(_ run: Run) {
       self.run = run
     }
   }
 
-  private let images: [Image]
+  @usableFromInline let images: [Image]
   // Kept between steps for their memory, and empty between uses: the tensors they hold cannot be written in place.
-  private var requests: [DenoiserRequest<State>] = []
-  private var states: [State] = []
-  private let guidance: Guide
-  private let prediction: Prediction
+  @usableFromInline var requests: [DenoiserRequest<State>] = []
+  @usableFromInline var states: [State] = []
+  @usableFromInline let guidance: Guide
+  @usableFromInline let prediction: Prediction
 
-  init(_ runs: [Run], guidance: Guide, prediction: Prediction) {
+  @inlinable init(_ runs: [Run], guidance: Guide, prediction: Prediction) {
     images = runs.map { Image($0) }
     self.guidance = guidance
     self.prediction = prediction
@@ -44,7 +45,7 @@ final class SamplingLoop<Run: ImageRun, Guide: Guidance> {
   ///
   /// - Throws: `CancellationError`, ``SamplingError/wrongModelOutput(found:expected:)``, and what `observe` and the model
   ///   throw.
-  nonisolated(nonsending) func run(
+  @inlinable nonisolated(nonsending) func run(
     observe: (SamplingProgress<State>) throws -> Void,
     denoise: ([DenoiserRequest<State>]) async throws -> [State]
   ) async throws -> [SamplingResult<State>] {
@@ -66,7 +67,7 @@ final class SamplingLoop<Run: ImageRun, Guide: Guidance> {
   }
 
   /// Takes every image that waits for nothing to its next event; says whether one has completed a step.
-  private func advance() -> Bool {
+  @inlinable func advance() -> Bool {
     var hasStepped = false
     for index in 0..<images.count {
       let image = images[index]
@@ -83,13 +84,13 @@ final class SamplingLoop<Run: ImageRun, Guide: Guidance> {
     return hasStepped
   }
 
-  private var hasPending: Bool {
+  @inlinable var hasPending: Bool {
     for index in 0..<images.count where images[index].pending != nil { return true }
     return false
   }
 
   /// Fills the requests with what the pending evaluations are made of.
-  private func ask() {
+  @inlinable func ask() {
     for index in 0..<images.count {
       let image = images[index]
       guard let point = image.pending else { continue }
@@ -103,7 +104,7 @@ final class SamplingLoop<Run: ImageRun, Guide: Guidance> {
   }
 
   /// Hands the model's outputs over, one per request.
-  private func supply(_ outputs: [State]) throws {
+  @inlinable func supply(_ outputs: [State]) throws {
     guard fit(outputs) else {
       throw SamplingError.wrongModelOutput(
         found: "\(outputs.count) outputs of shapes \(Set(outputs.map { $0.shape }))",
@@ -125,13 +126,13 @@ final class SamplingLoop<Run: ImageRun, Guide: Guidance> {
     requests.removeAll(keepingCapacity: true)
   }
 
-  private func fit(_ outputs: [State]) -> Bool {
+  @inlinable func fit(_ outputs: [State]) -> Bool {
     guard outputs.count == requests.count else { return false }
     for index in 0..<outputs.count where outputs[index].shape != requests[index].state.shape { return false }
     return true
   }
 
-  private func progress() -> SamplingProgress<State> {
+  @inlinable func progress() -> SamplingProgress<State> {
     var (step, evaluations) = (0, 0)
     var noisiest: TimePoint?
     for index in 0..<images.count {
@@ -151,7 +152,7 @@ final class SamplingLoop<Run: ImageRun, Guide: Guidance> {
 
 extension Guidance {
   /// The combined prediction in the model's own form, by way of the space that the method acts in.
-  func guided<State: Tensor>(
+  @inlinable func guided<State: Tensor>(
     _ outputs: BranchOutputs<State>, prediction: Prediction, at moment: GuidanceMoment,
     memory: inout GuidanceMemory<State>
   ) -> State {

@@ -15,7 +15,7 @@ extension SamplingPlan {
   ///   - observe: called after every step.
   ///   - denoise: the model: one output per request, in order, of the request's shape.
   /// - Throws: `CancellationError`, ``SamplingError/wrongModelOutput(found:expected:)``, and what the model throws.
-  public nonisolated(nonsending) func sample<State: Tensor>(
+  @inlinable public nonisolated(nonsending) func sample<State: Tensor>(
     fields: [NoiseField], shape: Shape, start: SamplingStart<State> = .noise, guidance: some Guidance = Unguided(),
     noise: NoiseSource<State> = .field, observe: (SamplingProgress<State>) throws -> Void = { _ in },
     denoise: ([DenoiserRequest<State>]) async throws -> [State]
@@ -31,7 +31,7 @@ extension SamplingPlan {
   }
 
   /// The images alone of ``sample(fields:shape:start:guidance:noise:observe:denoise:)``.
-  public nonisolated(nonsending) func run<State: Tensor>(
+  @inlinable public nonisolated(nonsending) func run<State: Tensor>(
     fields: [NoiseField], shape: Shape, start: SamplingStart<State> = .noise, guidance: some Guidance = Unguided(),
     noise: NoiseSource<State> = .field, observe: (SamplingProgress<State>) throws -> Void = { _ in },
     denoise: ([DenoiserRequest<State>]) async throws -> [State]
@@ -44,7 +44,7 @@ extension SamplingPlan {
   /// Samples one image.
   ///
   /// - Throws: as ``sample(fields:shape:start:guidance:noise:observe:denoise:)``.
-  public nonisolated(nonsending) func run<State: Tensor>(
+  @inlinable public nonisolated(nonsending) func run<State: Tensor>(
     seed: UInt64, shape: Shape, guidance: some Guidance = Unguided(),
     denoise: ([DenoiserRequest<State>]) async throws -> [State]
   ) async throws -> State {
@@ -55,7 +55,7 @@ extension SamplingPlan {
 /// One state per field at `point`, where a run starts.
 ///
 /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` where the caller's tensors do not fit.
-func startingStates<State: Tensor>(
+@usableFromInline func startingStates<State: Tensor>(
   fields: [NoiseField], shape: Shape, start: SamplingStart<State>, noise: NoiseSource<State>, at point: TimePoint
 ) throws(SamplingError) -> [State] {
   if let tensors = start.tensors, tensors.count != fields.count || !tensors.allSatisfy({ $0.shape == shape }) {

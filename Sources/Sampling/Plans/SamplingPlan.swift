@@ -9,7 +9,7 @@ public struct SamplingPlan: Hashable, Sendable {
   public let prediction: Prediction
   /// The times visited, noisiest first: one more than there are steps.
   public let grid: [TimePoint]
-  public let operations: [Operation]
+  public internal(set) var operations: [Operation]
   /// How many tensors a run holds at once.
   public let registerCount: Int
   /// Where the state lies before the first operation and after the last.
@@ -130,8 +130,7 @@ public struct SamplingPlan: Hashable, Sendable {
     }
     var builder = PlanBuilder(prediction: prediction, bound: bound, correlation: noise)
     try solver.compile(steps, into: &builder)
-    let schedule = RegisterAllocation(
-      OperationFusion(builder.operations, results: [builder.state]).operations, results: [builder.state])
+    let schedule = builder.schedule(results: [builder.state])
     if prediction == .epsilon, let point = builder.evaluatedPoints.first(where: { $0.alpha == 0 }) {
       throw .incompatible(
         solver: solver.name,

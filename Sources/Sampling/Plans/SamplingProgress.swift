@@ -10,6 +10,13 @@ public struct DenoiserRequest<State: Tensor>: Sendable {
   public let image: Int
   /// Which condition it is to be evaluated with.
   public let branch: GuidanceBranch
+
+  @inlinable init(state: State, time: TimePoint, image: Int, branch: GuidanceBranch) {
+    self.state = state
+    self.time = time
+    self.image = image
+    self.branch = branch
+  }
 }
 
 /// A run as it stands after a step.
@@ -24,6 +31,14 @@ public struct SamplingProgress<State: Tensor>: Sendable {
   public let evaluations: Int
   /// The states of all images.
   public let states: [State]
+
+  @inlinable init(step: Int, stepCount: Int?, time: TimePoint, evaluations: Int, states: [State]) {
+    self.step = step
+    self.stepCount = stepCount
+    self.time = time
+    self.evaluations = evaluations
+    self.states = states
+  }
 }
 
 /// What a run starts from.
@@ -63,6 +78,16 @@ public struct SamplingResult<State: Tensor>: Sendable {
   /// Steps that an adaptive solver tried and took back; their evaluations are counted.
   public let rejectedSteps: Int
 
+  @inlinable init(
+    state: State, evaluations: Int, stepErrors: [StepError], errorEstimate: Double?, rejectedSteps: Int
+  ) {
+    self.state = state
+    self.evaluations = evaluations
+    self.stepErrors = stepErrors
+    self.errorEstimate = errorEstimate
+    self.rejectedSteps = rejectedSteps
+  }
+
   /// The root mean square of a step's local error, as estimated from two results of different order.
   public struct StepError: Hashable, Sendable {
     /// The step, counted from 1.
@@ -70,5 +95,11 @@ public struct SamplingResult<State: Tensor>: Sendable {
     /// Where it ends.
     public let point: TimePoint
     public let error: Double
+
+    @inlinable init(step: Int, point: TimePoint, error: Double) {
+      self.step = step
+      self.point = point
+      self.error = error
+    }
   }
 }

@@ -19,8 +19,7 @@ struct TrialStep {
     try write(&builder)
     let newest = builder.newest.flatMap { $0.point == t && $0.input == builder.state ? $0.output : nil }
     let results = [0, 1, builder.state] + [newest].compactMap(\.self)
-    let schedule = RegisterAllocation(
-      OperationFusion(builder.operations, results: results).operations, results: results, given: 2)
+    let schedule = builder.schedule(results: results, given: 2)
     operations = schedule.operations
     registerCount = schedule.count
     result = schedule.outputs[2]

@@ -9,6 +9,8 @@ public enum Prediction: String, Hashable, Sendable, Codable, CaseIterable {
   case velocity
   /// ε - x₀, the velocity of a straight path (Lipman et al. 2022, arXiv:2210.02747).
   case flow
+  /// x₀ - ε: that velocity where time runs from the noise to the data.
+  case inverseFlow
   /// Karras' F, of data whose standard deviation sigma_data is 1/2: x₀ = c_skip x + c_out F with
   /// c_skip = sigma_data² / (sigma² + sigma_data²) and c_out = sigma sigma_data / √(sigma² + sigma_data²)
   /// (Karras et al. 2022, arXiv:2206.00364, table 1), sigma and x being over alpha. The network sees
@@ -18,9 +20,14 @@ public enum Prediction: String, Hashable, Sendable, Codable, CaseIterable {
   /// EDM's sigma_data.
   static let dataDeviation = 0.5
 
-  /// What a network with this prediction multiplies the state by before it looks at it: EDM's c_in, or 1.
+  /// What a network with this prediction multiplies the state by before it looks at it: EDM's c_in, or 1. On paths that
+  /// leave the signal alone a velocity is EDM's F but for its sign, with sigma_data 1.
   public func inputScale(at point: TimePoint) -> Double {
-    self == .edm ? 1 / Self.deviation(at: point) : 1
+    switch self {
+    case .edm: 1 / Self.deviation(at: point)
+    case .velocity where point.alpha == 1: 1 / point.standardDeviation
+    default: 1
+    }
   }
 
   /// That of the state where the data have EDM's.
@@ -36,6 +43,7 @@ public enum Prediction: String, Hashable, Sendable, Codable, CaseIterable {
     case .sample: (1, 0)
     case .velocity: (-point.sigma / point.standardDeviation, point.alpha / point.standardDeviation)
     case .flow: (-1, 1)
+    case .inverseFlow: (1, -1)
     case .edm:
       (
         point.sigma / (Self.dataDeviation * Self.deviation(at: point)),

@@ -27,6 +27,9 @@ def ddim():
     yield run("eta-half-clipped-output-7", 7, step={"eta": 0.5, "use_clipped_model_output": True}, clip_sample=True,
               **VELOCITY)
     yield run("eta-one-clip-velocity-7", 7, step={"eta": 1.0}, clip_sample=True, **VELOCITY)
+    for steps in (1, 50):
+        yield cut(run(f"leading-{steps}", steps), 1)
+        yield cut(run(f"eta-one-{steps}", steps, step={"eta": 1.0}), 1)
 
 
 def ddpm():
@@ -42,8 +45,8 @@ def ddpm():
     yield run("velocity-10", 10, **VELOCITY)
     yield run("linear-clip-10", 10, **LINEAR | dict(clip_sample=True))
     yield run("cosine-velocity-large-linspace-10", 10, variance_type="fixed_large", **COSINE, **VELOCITY, **LINSPACE)
-
-
+    yield cut(run("small-1", 1), 1)
+    yield cut(run("large-velocity-50", 50, variance_type="fixed_large", **VELOCITY), 1)
 
 
 def pndm():
@@ -70,6 +73,7 @@ def lcm():
     yield run("sample-4", 4, **SAMPLE)
     yield run("clip-4", 4, clip_sample=True)
     yield run("original-20-3", 3, original_inference_steps=20)
+    yield cut(run("50", 50), 1)
 
 
 def tcd():
@@ -81,6 +85,7 @@ def tcd():
     yield run("stochastic-4", 4, 1.0)
     yield run("velocity-4", 4, 0.3, **VELOCITY)
     yield run("sample-4", 4, 0.5, **SAMPLE)
+    yield cut(run("50", 50, 0.3), 1)
 
 
 def consistency():
@@ -100,6 +105,8 @@ def ddim_inverse():
     yield run("alpha-one-10", 10, set_alpha_to_one=True)
     yield run("velocity-10", 10, **VELOCITY)
     yield run("sample-10", 10, **SAMPLE)
+    for steps in (1, 50):
+        yield cut(run(f"leading-{steps}", steps), 1)
 
 
 def dpm_inverse():
@@ -112,6 +119,8 @@ def dpm_inverse():
     yield run("third-order-10", 10, solver_order=3, **LEADING)
     yield run("epsilon-10", 10, algorithm_type="dpmsolver", **LEADING)
     yield run("velocity-linspace-10", 10, **VELOCITY, **LINSPACE)
+    for steps in (1, 50):
+        yield cut(run(f"leading-{steps}", steps, **LEADING), 1)
 
 
 FAMILIES = [ddim, ddpm, pndm, lcm, tcd, consistency, ddim_inverse, dpm_inverse]

@@ -72,8 +72,14 @@ def grids():
                    **base, **VELOCITY, **TRAILING)
     yield from run("euler-own-levels", diffusers.EulerDiscreteScheduler, counts=(2, 7, 20), sigma_min=0.1, sigma_max=10.0,
                    **base, **KARRAS)
+    euler = diffusers.EulerDiscreteScheduler
+    yield from run("euler-log-linear", euler, counts=(1, 2, 7, 20), interpolation_type="log_linear", **base, **LEADING)
+    yield from run("euler-continuous", euler, counts=(2, 7, 20), **base, **VELOCITY, **CONTINUOUS, **LEADING)
+    yield from run("euler-continuous-karras", euler, counts=(2, 7, 20), sigma_min=0.002, sigma_max=700.0, **base, **VELOCITY,
+                   **CONTINUOUS, **KARRAS, **LEADING)
     flow = diffusers.FlowMatchEulerDiscreteScheduler
     yield from run("flow-twice", flow, shift=3.0)
+    yield from run("flow-inverted", flow, counts=(2, 7, 20), shift=3.0, invert_sigmas=True)
     dynamic = dict(use_dynamic_shifting=True)
     yield from run("flow-dynamic", flow, mu=0.8, **dynamic)
     yield from run("flow-dynamic-linear", flow, mu=0.8, counts=(1, 7, 20), time_shift_type="linear", **dynamic)

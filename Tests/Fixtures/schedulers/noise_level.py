@@ -19,6 +19,11 @@ def euler():
     yield run("velocity-10", 10, **VELOCITY, **LEADING)
     yield run("linear-10", 10, **LINEAR, **LINSPACE)
     yield run("cosine-10", 10, **COSINE, **LEADING)
+    for steps in (1, 50):
+        yield cut(run(f"leading-{steps}", steps, **LEADING), 1)
+    yield cut(run("log-linear-10", 10, interpolation_type="log_linear", **LEADING), 2)
+    yield cut(run("continuous-10", 10, **VELOCITY, **CONTINUOUS, **LEADING), 2)
+    yield cut(run("continuous-karras-25", 25, sigma_min=0.002, sigma_max=700.0, **VELOCITY, **CONTINUOUS, **KARRAS, **LEADING), 2)
 
 
 def heun():
@@ -32,8 +37,8 @@ def heun():
     yield run("sample-7", 7, **SAMPLE, **LEADING)
     yield run("velocity-7", 7, **VELOCITY, **LEADING)
     yield run("linear-7", 7, **LINEAR, **LINSPACE)
-
-
+    for steps in (1, 50):
+        yield cut(run(f"leading-{steps}", steps, **LEADING), 1)
 
 
 def kdpm2():
@@ -47,6 +52,8 @@ def kdpm2():
     yield run("karras-linspace-10", 10, **KARRAS, **LINSPACE)
     yield run("velocity-7", 7, **VELOCITY, **LEADING)
     yield run("linear-7", 7, **LINEAR, **LINSPACE)
+    for steps in (1, 50):
+        yield cut(run(f"linspace-{steps}", steps, **LINSPACE), 1)
 
 
 def lms():
@@ -72,6 +79,7 @@ def edm_euler():
         return case(f"edm-euler-{name}", diffusers.EDMEulerScheduler, steps, **config)
     for steps in (1, 10, 30):
         yield run(f"karras-{steps}", steps)
+    yield cut(run("karras-50", 50), 1)
     yield run("exponential-10", 10, sigma_schedule="exponential")
     yield run("velocity-10", 10, **VELOCITY)
 

@@ -14,7 +14,7 @@ LINEAR = dict(beta_schedule="linear", beta_start=0.0001, beta_end=0.02, num_trai
 COSINE = dict(beta_schedule="squaredcos_cap_v2", num_train_timesteps=1000)
 SAMPLE, VELOCITY = dict(prediction_type="sample"), dict(prediction_type="v_prediction")
 LEADING, TRAILING, LINSPACE = (dict(timestep_spacing=name) for name in ("leading", "trailing", "linspace"))
-KARRAS = dict(use_karras_sigmas=True)
+KARRAS, CONTINUOUS = dict(use_karras_sigmas=True), dict(timestep_type="continuous")
 
 
 def model(x, t):
@@ -85,3 +85,11 @@ def case(name, kind, steps, step={}, sigmas=None, **config):
             "evaluations": len(shipped["latents"]), "initial": initial()[0].tolist(),
             "noise": [noise(index)[0].tolist() for index in range(steps)] if stochastic else None,
             "double": double}
+
+
+def cut(record, count):
+    """The first elements alone, for the model takes each for itself."""
+    record["initial"] = record["initial"][:count]
+    record["noise"] = record["noise"] and [row[:count] for row in record["noise"]]
+    record["double"]["latents"] = [state[:count] for state in record["double"]["latents"]]
+    return record

@@ -13,11 +13,9 @@ SCALED = STABLE_DIFFUSION | dict(steps_offset=1)
 
 
 def short(record, count=2):
-    """The first elements alone, for the model takes each for itself, with the noise of every call."""
-    record["initial"] = record["initial"][:count]
-    record["noise"] = [noise(index)[0, :count].tolist() for index in range(record["evaluations"])]
-    record["double"]["latents"] = [state[:count] for state in record["double"]["latents"]]
-    return record
+    """The first elements alone, with the noise of every call."""
+    record["noise"] = [noise(index)[0].tolist() for index in range(record["evaluations"])]
+    return cut(record, count)
 
 
 def sde_multistep():
@@ -44,6 +42,11 @@ def sde_multistep():
     yield run("2-sample-7", 7, 2, **SAMPLE, **epsilon)
     yield run("2-velocity-7", 7, 2, **VELOCITY, **epsilon)
     yield run("++2-linear-7", 7, 2, **LINEAR)
+    yield cut(run("++1-50", 50, 1), 1)
+    yield cut(run("++2-karras-50", 50, 2, **KARRAS), 1)
+    yield cut(run("++3-50", 50, 3), 1)
+    yield cut(run("2-heun-50", 50, 2, solver_type="heun", **epsilon), 1)
+    yield cut(run("2-velocity-31", 31, 2, **VELOCITY, **epsilon), 1)
 
 
 def sde_singlestep():
@@ -60,6 +63,9 @@ def sde_singlestep():
     yield run("2-karras-10", 10, 2, **KARRAS)
     yield run("2-sample-10", 10, 2, **SAMPLE)
     yield run("3-velocity-10", 10, 3, **VELOCITY)
+    for steps in (1, 50):
+        yield cut(run(f"2-heun-{steps}", steps, 2, solver_type="heun"), 1)
+        yield cut(run(f"3-{steps}", steps, 3), 1)
 
 
 def euler_ancestral():
@@ -85,6 +91,7 @@ def kdpm2_ancestral():
     yield run("karras-linspace-10", 10, **KARRAS, **LINSPACE)
     yield run("velocity-7", 7, **VELOCITY, **LEADING)
     yield run("linear-7", 7, **LINEAR, **LINSPACE)
+    yield cut(run("leading-50", 50, **LEADING), 1)
 
 
 class Recorded:
@@ -109,6 +116,7 @@ def dpm_sde():
     yield run("karras-linspace-10", 10, **KARRAS, **LINSPACE)
     yield run("velocity-7", 7, **VELOCITY, **LEADING)
     yield run("linear-7", 7, **LINEAR, **LINSPACE)
+    yield cut(run("leading-50", 50, **LEADING), 1)
 
 
 def sa_solver():
@@ -131,6 +139,12 @@ def sa_solver():
     yield run("2-2-velocity-10", 10, 2, 2, **VELOCITY)
     yield run("2-2-sample-epsilon-7", 7, 2, 2, **SAMPLE, **epsilon)
     yield run("2-2-linear-5", 5, 2, 2, **LINEAR)
+    for steps in (20, 31, 50):
+        yield cut(run(f"2-2-{steps}", steps, 2, 2), 1)
+    yield cut(run("1-1-50", 50, 1, 1), 1)
+    yield cut(run("3-3-50", 50, 3, 3), 1)
+    yield cut(run("3-3-epsilon-50", 50, 3, 3, **epsilon), 1)
+    yield cut(run("2-2-karras-velocity-50", 50, 2, 2, **KARRAS, **VELOCITY), 1)
 
 
 def euler_churn():
@@ -143,6 +157,8 @@ def euler_churn():
     yield run("sample-10", 10, dict(s_churn=2.0), **SAMPLE)
     yield run("velocity-10", 10, dict(s_churn=2.0), **VELOCITY)
     yield run("linspace-10", 10, dict(s_churn=2.0), **LINSPACE)
+    for steps in (1, 50):
+        yield cut(run(f"{steps}", steps, dict(s_churn=3.0)), 1)
 
 
 FAMILIES = [sde_multistep, sde_singlestep, euler_ancestral, kdpm2_ancestral, dpm_sde, sa_solver, euler_churn]
