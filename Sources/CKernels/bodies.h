@@ -3,6 +3,7 @@
 #include "rows_body.h"
 #include "gemm_body.h"
 #include "winograd_body.h"
+#include "few_body.h"
 #include "elementwise_body.h"
 #include "halves_body.h"
 #include "quantize_body.h"

@@ -63,7 +63,9 @@ const fs_kernels *fs_own_kernels(void) { return own; }
 void fs_adopt_kernels(const fs_kernels *kernels) { own = kernels; }
 
 void fs_convolve(const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
-  kernels()->convolve[op->format](op, row_begin, row_end, panel_begin, panel_end);
+  if (!fs_is_few(op->format, op->outputs, op->kernel_height * op->kernel_width))
+    kernels()->convolve[op->format](op, row_begin, row_end, panel_begin, panel_end);
+  else if (panel_begin == 0 && panel_end > 0) kernels()->convolve_few(op, row_begin, row_end);
 }
 
 int64_t fs_pixel_bytes(fs_format format, int64_t channels) {

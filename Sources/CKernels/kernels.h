@@ -19,6 +19,7 @@ typedef struct {
   const char *name;
   void (*convolve[FS_INT8 + 1])(const fs_convolution *, int64_t, int64_t, int64_t, int64_t);
   void (*convert[FS_INT8 + 1])(void *, const float *, int64_t, int64_t, int64_t);  // NULL where floats are read
+  void (*convolve_few)(const fs_convolution *, int64_t, int64_t);
   void (*winograd_patches)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, float *);
   void (*winograd)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, const float *, float *);
   void (*pack_keys[2])(const fs_attention *, int64_t, int64_t);  // of floats, of bfloat16
@@ -137,6 +138,14 @@ static inline int64_t fs_attention_key_stride(int64_t dimension) { return fs_att
 static inline int64_t fs_attention_block_count(int64_t dimension, bool is_paired) {
   int64_t row = fs_attention_key_stride(dimension) + fs_attention_padded(dimension);
   return fs_attention_key_block(dimension) * (is_paired ? row / 2 : row);
+}
+
+static inline int64_t fs_padded_lines(int64_t count) { return (count + FS_LINE - 1) / FS_LINE * FS_LINE; }
+
+// Convolutions to at most so many outputs from floats have packed weights and a kernel of their own (few_body.h).
+enum { FS_FEW = 4 };
+static inline bool fs_is_few(fs_format format, int64_t outputs, int64_t taps) {
+  return outputs <= FS_FEW && taps > 1 && (format == FS_FLOAT32 || format == FS_FLOAT16);
 }
 
 // Outputs rounded up to what packed panels hold.

@@ -17,6 +17,7 @@ static int64_t output_bytes(fs_format format, int64_t channels, int64_t taps) {
 }
 
 int64_t fs_packed_bytes(fs_format format, int64_t outputs, int64_t channels, int64_t taps) {
+  if (fs_is_few(format, outputs, taps)) return outputs * taps * fs_padded_lines(channels) * (format == FS_FLOAT16 ? 2 : 4);
   return fs_padded_outputs(outputs) * output_bytes(format, channels, taps);
 }
 
@@ -36,6 +37,18 @@ static void pack_float32(float *packed, const panel_weights *w) {
     for (int64_t channel = 0; channel < w->channels; channel++)
       for (int64_t tap = 0; tap < w->taps; tap++)
         packed[(tap * w->channels + channel) * w->width + n] = weight(w, n, channel, tap);
+}
+
+static void pack_few(fs_format format, void *packed, const panel_weights *w) {
+  int64_t padded = fs_padded_lines(w->channels), index = 0;
+  float line[FS_LINE];
+  for (int64_t tap = 0; tap < w->taps; tap++)
+    for (int64_t n = 0; n < w->columns; n++)
+      for (int64_t channel = 0; channel < padded; channel += FS_LINE, index += FS_LINE) {
+        for (int64_t i = 0; i < FS_LINE; i++) line[i] = weight(w, n, channel + i, tap);
+        if (format == FS_FLOAT16) fs_float_to_half((uint16_t *)packed + index, line, FS_LINE);
+        else memcpy((float *)packed + index, line, sizeof line);
+      }
 }
 
 static void pack_float16(uint16_t *packed, const panel_weights *w) {
@@ -98,6 +111,7 @@ void fs_pack_weights(
   int64_t columns = outputs - column < FS_PANEL ? outputs - column : FS_PANEL;
   int64_t width = columns <= FS_PANEL / 2 ? FS_PANEL / 2 : FS_PANEL;
   panel_weights w = {weights + column * channels * taps, columns, width, channels, taps};
+  if (fs_is_few(format, outputs, taps)) return pack_few(format, packed, &w);
   void *target = (char *)packed + column * output_bytes(format, channels, taps);
   switch (format) {
     case FS_FLOAT32: return pack_float32(target, &w);

@@ -90,6 +90,7 @@ INLINE float ISA(sum)(vf v) {
     CONVOLVE_BFLOAT16, \
     .convolve[FS_INT8] = INT8(convolve), \
     .convert[FS_INT8] = ISA(convert_int8), \
+    .convolve_few = ISA(convolve_few), \
     .winograd_patches = ISA(winograd_patches), \
     .winograd = ISA(winograd), \
     .activate = ISA(activate), \

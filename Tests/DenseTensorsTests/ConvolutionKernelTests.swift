@@ -23,7 +23,8 @@ extension KernelTests {
   }
 
   static let widths: [ConvolutionProblem] =
-    [1, 4, 15, 16, 17, 31, 32, 33, 47, 48, 49, 50, 65].map { ConvolutionProblem(outputs: $0) }
+    [1, 2, 3, 4, 5, 15, 16, 17, 31, 32, 33, 47, 48, 49, 50, 65].map { ConvolutionProblem(outputs: $0) }
+    + [1, 15, 16, 33].map { ConvolutionProblem(channels: $0, outputs: 3, extraInput: 1, format: FS_FLOAT16) }
     + [1, 2, 3, 15, 16, 31, 48].map { ConvolutionProblem(channels: $0, outputs: 20) }
     + [1, 2, 3, 15, 16, 17, 33].map {
       ConvolutionProblem(channels: $0, outputs: $0, kernel: (1, 1), padding: .init(0), extraInput: 1)
@@ -56,7 +57,7 @@ extension KernelTests {
   }
 
   static let winogradProblems: [ConvolutionProblem] =
-    [1, 4, 16, 17, 32, 33, 48, 50].map { ConvolutionProblem(height: 9, width: 6, channels: 20, outputs: $0) }
+    [5, 16, 17, 32, 33, 48, 50].map { ConvolutionProblem(height: 9, width: 6, channels: 20, outputs: $0) }
     + [1, 2, 3, 15, 16, 17, 33].map { ConvolutionProblem(height: 6, width: 9, channels: $0, outputs: 18) }
     + paddings.flatMap { padding in
       [1, 2].map { ConvolutionProblem(images: 3, height: 5, width: 6, padding: padding, upsampling: $0, extraInput: 3) }
@@ -64,7 +65,7 @@ extension KernelTests {
     + [
       // Channels of more than one block, tiles of more than one group.
       ConvolutionProblem(images: 3, height: 11, width: 13, channels: 65, outputs: 36),
-      ConvolutionProblem(height: 8, width: 8, channels: 48, outputs: 64), ConvolutionProblem(channels: 1, outputs: 1),
+      ConvolutionProblem(height: 8, width: 8, channels: 48, outputs: 64), ConvolutionProblem(channels: 1, outputs: 5),
       ConvolutionProblem(height: 1, width: 1, channels: 16, outputs: 16),
       ConvolutionProblem(images: 3, height: 13, width: 3, channels: 15, outputs: 31, addends: []),
       ConvolutionProblem(addends: .imageBias, scale: -1.25),

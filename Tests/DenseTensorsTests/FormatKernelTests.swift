@@ -30,7 +30,10 @@ extension KernelTests {
       let data = problem.makeData()
       let whole = checkCuts(problem.stored(as: FS_BFLOAT16), .direct, data)
       if fs_pixel_bytes(FS_BFLOAT16, 1) == 0 {
-        #expect(whole == problem.result(data.rounded(weights: toBFloat16), .direct))
+        let rounded = data.rounded(weights: toBFloat16)
+        #expect(problem.error(of: whole, .direct, problem.reference(rounded)) < 1)
+        // Floats to few outputs have a kernel of their own.
+        if problem.outputs > 4 || problem.taps == 1 { #expect(whole == problem.result(rounded, .direct)) }
       } else {
         let rounded = data.rounded(weights: toBFloat16, input: toBFloat16)
         #expect(problem.error(of: whole, .direct, problem.reference(rounded)) < 1)

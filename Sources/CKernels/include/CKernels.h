@@ -100,7 +100,8 @@ typedef struct {
 void fs_convolve(
   const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end);
 
-// --- Winograd's convolution, 3x3 and of stride 1 (winograd_body.h); of all formats but FS_INT8, with float inputs
+// --- Winograd's convolution, 3x3 and of stride 1 (winograd_body.h); of all formats but FS_INT8, with float inputs, to
+// more than 4 outputs
 
 // The number of tiles of one image, of 4x4 or 6x6 outputs.
 int64_t fs_winograd_tiles(const fs_convolution *op);
