@@ -82,8 +82,34 @@ INLINE void ISA(multiply)(
   ISA(multiply_more)(tile, tile_stride, rows, columns, pointers, taps, channels, panel, width, false);
 }
 
+// A linear layer's whole tile, finished in registers.
+INLINE void ISA(multiply_whole)(
+  const int rows, const ISA(place) *place, const void *const *pointers, const float *b) {
+  const int64_t channels = place->op->channels, part = channels / rows + 1;
+  const float *a[TILE_ROWS];
+  vf acc[TILE_ROWS][VECTORS];
+  _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) {
+    a[r] = pointers[r];
+    _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++) acc[r][v] = (vf){0};
+  }
+  for (int64_t c = 0, row = 0; c < channels; row++) {
+    ISA(prefetch_row)(place, row);
+    for (int64_t end = c + part < channels ? c + part : channels; c < end; c++, b += VECTORS * LANES) {
+      vf w[VECTORS];
+      _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++) w[v] = ISA(load)(b + v * LANES);
+      _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++)
+        _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++) acc[r][v] += a[r][c] * w[v];
+    }
+  }
+  ISA(finish_whole)(place->op, acc, rows, place->row, place->column);
+}
+
 static bool ISA(multiply_floats)(
   const ISA(place) *place, float *tile, const void *const *pointers, int64_t taps, const void *panel, int64_t width) {
+  if (taps == 1 && place->rows == TILE_ROWS && ISA(is_whole)(place->op, place->columns)) {
+    ISA(multiply_whole)(TILE_ROWS, place, pointers, panel);
+    return false;
+  }
   if (taps == 1) ISA(prefetch_output)(place->op, place->row, place->rows, place->column, place->columns);
   ISA(multiply)(
     tile, FS_PANEL, place->rows, place->columns, (const float *const *)pointers, taps, place->op->channels, panel,

@@ -22,6 +22,10 @@ typedef struct {
 // Has a tile's place in the output, and what is added there, on their way to the cache by the time it is finished.
 INLINE void ISA(prefetch_output)(
   const fs_convolution *op, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+  if (op->gated) {
+    for (int64_t r = row; r < row + rows; r++) __builtin_prefetch(op->output + (r * op->outputs + column) / 2, 1);
+    return;
+  }
   for (int64_t r = row; r < row + rows; r++)
     for (int64_t c = column; c < column + columns; c += 16) {
       __builtin_prefetch(op->output + r * op->outputs + c, 1);
@@ -36,7 +40,7 @@ INLINE void ISA(prefetch_row)(const ISA(place) *place, int64_t row) {
 
 // Whether a tile can be finished by finish_whole.
 INLINE bool ISA(is_whole)(const fs_convolution *op, int64_t columns) {
-  return VECTORS * LANES == FS_PANEL && columns == FS_PANEL && !op->image_bias;
+  return VECTORS * LANES == FS_PANEL && columns == FS_PANEL && !op->image_bias && !op->gated;
 }
 
 // Writes a tile of whole panels that is still in registers to the output from (row, column) on.
@@ -54,9 +58,24 @@ INLINE void ISA(finish_whole)(
     }
 }
 
+// Writes a tile of values and their gates.
+static void ISA(finish_gated)(const fs_convolution *op, const float *tile, int64_t row, int64_t rows, int64_t column) {
+  const int64_t half = FS_PANEL / 2;
+  for (int64_t r = row; r < row + rows; r++, tile += FS_PANEL)
+    for (int64_t c = 0; c < half; c += LANES) {
+      vf value = ISA(load)(tile + c), gate = ISA(load)(tile + half + c);
+      if (op->bias) {
+        value += ISA(load)(op->bias + column + c);
+        gate += ISA(load)(op->bias + column + half + c);
+      }
+      ISA(store)(op->output + (r * op->outputs + column) / 2 + c, value * ISA(gelu)(gate));
+    }
+}
+
 // Writes a finished tile of `rows` x `columns` to the output from (row, column) on.
 static void ISA(finish)(
   const fs_convolution *op, const float *tile, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+  if (op->gated) return ISA(finish_gated)(op, tile, row, rows, column);
   int64_t pixels = op->out_height * op->out_width;
   vf scale = ISA(splat)(op->scale);
   for (int64_t r = 0; r < rows; r++) {

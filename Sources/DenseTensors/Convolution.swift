@@ -10,6 +10,8 @@ public struct PackedWeights: Sendable {
   /// The name in the checkpoint, for profiles.
   public var name = ""
   public let format: WeightFormat
+  /// Whether half of the outputs are gates of the others: value × GELU(gate) takes their place.
+  public let isGated: Bool
   /// The bytes of the format.
   let packed: DenseStorage<Float>
   let bias: DenseStorage<Float>?
@@ -18,10 +20,11 @@ public struct PackedWeights: Sendable {
   ///   - weights: `[outputs, channels, height, width]`, or `[outputs, channels]` for a linear layer.
   ///   - bias: `[outputs]`.
   ///   - format: what the weights are rounded to.
-  /// - Precondition: the counts fit, the kernel has at most 49 taps, and int8 weights have at most 65536 channels.
+  ///   - gated: makes the second half of the outputs of a linear layer gates of the first half.
+  /// - Precondition: the counts fit, gated outputs are a multiple of 32, the kernel has at most 49 taps, and int8 weights have at most 65536 channels.
   public init(
     _ weights: [Float], outputs: Int, channels: Int, kernel: (height: Int, width: Int) = (1, 1), bias: [Float]?,
-    format: WeightFormat = .float32
+    format: WeightFormat = .float32, gated: Bool = false
   ) {
     let taps = kernel.height * kernel.width
     precondition(weights.count == outputs * channels * taps && bias.map { $0.count == outputs } ?? true)
@@ -31,6 +34,10 @@ public struct PackedWeights: Sendable {
     self.channels = channels
     self.kernel = kernel
     self.format = format
+    isGated = gated
+    precondition(!gated || taps == 1 && Self.canGate(outputs), "\(outputs) gated outputs")
+    let weights = gated ? Self.alternating(weights, rows: outputs) : weights
+    let bias = gated ? bias.map { Self.alternating($0, rows: outputs) } : bias
     // Weights outlive the run that they may be made in, and are packed in a rehearsal too.
     (packed, self.bias) = ActivationArena.outside {
       (
@@ -54,6 +61,23 @@ public struct PackedWeights: Sendable {
     }
     return packed
   }
+
+  /// Whether the layer of so many outputs can be gated: panels must be full.
+  public static func canGate(_ outputs: Int) -> Bool { outputs % Int(FS_PANEL) == 0 }
+
+  /// The rows of the first half and of the second by turns, as many of each as half a panel takes.
+  private static func alternating(_ matrix: [Float], rows: Int) -> [Float] {
+    let (half, columns) = (Int(FS_PANEL) / 2, matrix.count / rows)
+    var result: [Float] = []
+    result.reserveCapacity(matrix.count)
+    for row in stride(from: 0, to: rows / 2, by: half) {
+      for first in [row, rows / 2 + row] { result += matrix[first * columns..<(first + half) * columns] }
+    }
+    return result
+  }
+
+  /// The columns of what the layer gives.
+  public var width: Int { isGated ? outputs / 2 : outputs }
 
   /// The memory that the weights take.
   public var byteCount: Int { (packed.elements.count + (bias?.elements.count ?? 0)) * MemoryLayout<Float>.stride }
@@ -109,10 +133,11 @@ extension DenseTensor where Scalar == Float {
     let (outHeight, outWidth) = (Int(operation.out_height), Int(operation.out_width))
     LayerComparison.note(self, weights, geometry)
     let timer = Profile.timer()
-    let result = DenseTensor(uninitialized: [shape[0], outHeight, outWidth, weights.outputs])
+    let result = DenseTensor(uninitialized: [shape[0], outHeight, outWidth, weights.width])
     defer { timer?.stop(weights, geometry, from: shape, to: result.shape) }
     precondition(
       residual.map { $0.shape == result.shape } ?? true, "residual of \(residual!.shape) for \(result.shape)")
+    precondition(!weights.isGated || imageBias == nil && residual == nil && scale == 1)
     precondition(imageBias.map { $0.shape == [shape[0], weights.outputs] } ?? true)
     let zeros = DenseStorage<Float>.zeros(atLeast: weights.channels + 2)
     operation.input = UnsafePointer(storage.elements.baseAddress)
@@ -122,6 +147,7 @@ extension DenseTensor where Scalar == Float {
     operation.image_bias = UnsafePointer(imageBias?.storage.elements.baseAddress)
     operation.residual = UnsafePointer(residual?.storage.elements.baseAddress)
     operation.scale = scale
+    operation.gated = weights.isGated
     operation.output = result.storage.elements.baseAddress
     withExtendedLifetime((self, weights, zeros, imageBias, residual, result)) {
       if Winograd.pays(for: operation) {
@@ -143,8 +169,8 @@ extension DenseTensor where Scalar == Float {
     let rows = shape.count / max(shape[-1], 1)
     let outer = Array(shape.dimensions.dropLast())
     return reshaped([1, 1, rows, shape[-1]])
-      .convolved(with: weights, residual: residual?.reshaped([1, 1, rows, weights.outputs]))
-      .reshaped(Shape(outer + [weights.outputs]))
+      .convolved(with: weights, residual: residual?.reshaped([1, 1, rows, weights.width]))
+      .reshaped(Shape(outer + [weights.width]))
   }
 
   /// Splits the work by rows and by panels so that every thread gets some and memory is read least: each piece reads

@@ -92,7 +92,7 @@ extension Profile {
     func stop(_ weights: PackedWeights, _ geometry: ConvolutionGeometry, from input: Shape, to output: Shape) {
       let (height, width) = weights.kernel
       let isLinear = height * width == 1
-      let pixels = output.count / max(weights.outputs, 1)
+      let pixels = output.count / max(weights.width, 1)
       let picture = "\(input[0])x\(input[1])x\(input[2])"
       let change =
         (geometry.stride > 1 ? " /\(geometry.stride)" : "")

@@ -61,11 +61,10 @@ struct LayerLoader {
 
   private func packed(
     _ name: String, format: WeightFormat, _ weights: [Float], outputs: Int, channels: Int,
-    kernel: (height: Int, width: Int) = (1, 1),
-    bias: [Float]?
+    kernel: (height: Int, width: Int) = (1, 1), bias: [Float]?, gated: Bool = false
   ) -> PackedWeights {
     var packed = PackedWeights(
-      weights, outputs: outputs, channels: channels, kernel: kernel, bias: bias, format: format)
+      weights, outputs: outputs, channels: channels, kernel: kernel, bias: bias, format: format, gated: gated)
     packed.name = prefix + name
     tally.bytes += packed.byteCount
     tally.layers.append(packed)
@@ -103,15 +102,16 @@ struct LayerLoader {
       kernel: (kernel, kernel), bias: try floats("\(name).bias", [outputs]))
   }
 
+  /// - Parameter gated: makes the second half of the outputs gates of the first, where the kernels can.
   func linear(
-    _ name: String, from channels: Int, to outputs: Int, bias: Bool = true
+    _ name: String, from channels: Int, to outputs: Int, bias: Bool = true, gated: Bool = false
   ) throws(CheckpointError) -> PackedWeights {
-    try linear([name], from: channels, to: outputs, bias: bias)
+    try linear([name], from: channels, to: outputs, bias: bias, gated: gated && PackedWeights.canGate(outputs))
   }
 
   /// Several linear layers of one input as one, their outputs side by side; 1x1 convolutions count as linear.
   func linear(
-    _ names: [String], from channels: Int, to outputs: Int, bias: Bool = true
+    _ names: [String], from channels: Int, to outputs: Int, bias: Bool = true, gated: Bool = false
   ) throws(CheckpointError) -> PackedWeights {
     var matrix: [Float] = []
     var biases: [Float] = []
@@ -124,7 +124,7 @@ struct LayerLoader {
     return packed(
       names.joined(separator: "+"), format: try format(of: names.map { "\($0).weight" }), matrix,
       outputs: names.count * outputs, channels: channels,
-      bias: bias ? biases : nil)
+      bias: bias ? biases : nil, gated: gated)
   }
 
   func norm(_ name: String, _ channels: Int, epsilon: Double) throws(CheckpointError) -> NormParameters {

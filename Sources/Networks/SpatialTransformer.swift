@@ -105,7 +105,7 @@ struct TransformerBlock: Sendable {
     contextProjection = try loader["attn2"].linear(["to_k", "to_v"], from: contextWidth, to: crossWidth, bias: false)
     crossOut = try loader["attn2"].linear("to_out.0", from: crossWidth, to: channels)
     norm3 = try loader.norm("norm3", channels, epsilon: 1e-5)
-    feedIn = try loader["ff"].linear("net.0.proj", from: channels, to: 8 * channels)
+    feedIn = try loader["ff"].linear("net.0.proj", from: channels, to: 8 * channels, gated: true)
     feedOut = try loader["ff"].linear("net.2", from: 4 * channels, to: channels)
   }
 
@@ -131,7 +131,9 @@ struct TransformerBlock: Sendable {
       queries: queries, keyValues: context, width: crossWidth, heads: crossHeads, precision: attention)
     probe?.attended("\(name).attn2", &attended)
     hidden = attended.linear(crossOut, residual: hidden)
-    return hidden.layerNormalized(norm3).linear(feedIn).gatedGELU().linear(feedOut, residual: hidden)
+    var inner = hidden.layerNormalized(norm3).linear(feedIn)
+    if !feedIn.isGated { inner = inner.gatedGELU() }
+    return inner.linear(feedOut, residual: hidden)
   }
 
   /// The input and self-attention of it.

@@ -132,6 +132,23 @@ extension KernelTests {
     }
   }
 
+  /// In the same bits as the layer and the gates one after the other.
+  @Test(arguments: WeightFormat.allCases, [(1, 1, 32), (13, 40, 96), (100, 33, 64), (500, 64, 320)])
+  func gatedLayer(_ format: WeightFormat, _ sizes: (rows: Int, channels: Int, outputs: Int)) {
+    let (rows, channels, outputs) = sizes
+    var numbers = TestNumbers(seed: UInt64(rows))
+    let input = DenseTensor(numbers.array(rows * channels), shape: [rows, channels])
+    let matrix = numbers.array(outputs * channels)
+    for bias in [nil, numbers.array(outputs)] {
+      func layer(gated: Bool) -> PackedWeights {
+        PackedWeights(matrix, outputs: outputs, channels: channels, bias: bias, format: format, gated: gated)
+      }
+      let fused = input.linear(layer(gated: true))
+      let separate = input.linear(layer(gated: false)).gatedGELU()
+      #expect(fused.shape == [rows, outputs / 2] && fused.elements == separate.elements)
+    }
+  }
+
   @Test func activationsHaveConfigurationNames() {
     for activation in Activation.allCases { #expect(Activation(name: activation.rawValue) == activation) }
     #expect(Activation(name: "swish") == .silu && Activation(name: "quick_gelu") == .quickGELU)

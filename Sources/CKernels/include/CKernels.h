@@ -92,6 +92,9 @@ typedef struct {
   const float *image_bias;  // [images, outputs] or NULL
   const float *residual;    // [rows, outputs] or NULL
   float scale;
+  // Outputs are FS_PANEL / 2 values and their gates by turns, as many as fill panels: what is written is each value, as
+  // above but with bias alone, x gelu(its gate), in rows of outputs / 2.
+  bool gated;
   float *output;            // [rows, outputs], not aliasing `input`
 } fs_convolution;
 
