@@ -11,31 +11,65 @@ struct CostTable {
 
   let bench: Workbench
 
-  func measure() async -> [Result] {
+  func measure() async throws -> [Result] {
     print("Steady-state cost")
     let table = TablePrinter(columns: [("part", 28), ("images", 7), ("ms", 8), ("ms/image", 9)])
     table.printHeading()
     var results: [Result] = []
-    func record(_ part: String, images: Int, runs: Int, _ job: () -> Void) async {
-      let milliseconds = await Workbench.medianMilliseconds(of: runs) { job() }
+    func record(_ part: String, images: Int, runs: Int, _ job: () throws -> Void) async rethrows {
+      let milliseconds = try await Workbench.medianMilliseconds(of: runs) { try job() }
       results.append(Result(part: part, images: images, milliseconds: milliseconds))
       table.printRow([part, "\(images)", decimal(milliseconds, 2), decimal(milliseconds / Double(images), 2)])
     }
     let pipeline = bench.epsilon
     let text = bench.prompts[0].text
-    await record("text encoding", images: 1, runs: 51) { _ = pipeline.promptEncoder([text]) }
-    let prompt = pipeline.denoiser.prepare(pipeline.promptEncoder([text])[0])
+    try await record("text encoding", images: 1, runs: 51) { _ = try pipeline.promptEncoder([text]) }
+    let denoiser = try pipeline.denoiser
+    let prompt = denoiser.prepare(try pipeline.promptEncoder([text])[0])
     for images in [1, 2, 16] {
       let latents = noise(images)
       await record("UNet evaluation", images: images, runs: 31) {
-        _ = pipeline.denoiser(
+        _ = denoiser(
           latents, timesteps: Array(repeating: 500, count: images), prompts: Array(repeating: prompt, count: images))
       }
     }
     let latents = noise(1)
-    await record("VAE decoding", images: 1, runs: 31) { _ = pipeline.autoencoder.decode(scaled: latents) }
+    let autoencoder = try pipeline.autoencoder
+    await record("VAE decoding", images: 1, runs: 31) { _ = autoencoder.decode(scaled: latents) }
+    try await measureEdits(autoencoder, record)
     print("")
     return results
+  }
+
+  /// Decoding in full, and around an edit of 4 x 4 latents, of a picture that is larger than the model's.
+  private func measureEdits(
+    _ autoencoder: AutoencoderKL, _ record: (String, Int, Int, () throws -> Void) async throws -> Void
+  ) async throws {
+    let side = 64
+    let before = DenseTensor<Float>(noise: NoiseField(seed: Workbench.seed), shape: [1, side, side, 4])
+    let patch = DenseTensor<Float>(noise: NoiseField(seed: Workbench.seed + 1), shape: [1, 4, 4, 4])
+    var after = before
+    after.replace(PixelWindow(rows: 30..<34, columns: 30..<34), with: patch)
+    let pixels = side * autoencoder.configuration.scale
+    try await record("VAE decoding, \(pixels) x \(pixels)", 1, 7) { _ = autoencoder.decode(scaled: after) }
+    var decoder = IncrementalDecoder(autoencoder)
+    let old = decoder.decode(scaled: before)
+    var isEdited = false
+    try await record("  around an edit", 1, 15) {
+      isEdited.toggle()
+      _ = decoder.decode(scaled: isEdited ? after : before)
+    }
+    let share = Double(decoder.decodedPixels) / Double(pixels * pixels)
+    decoder.reset()
+    _ = decoder.decode(scaled: before)
+    let edited = decoder.decode(scaled: after)
+    func picture(_ pixels: DenseTensor<Float>) throws -> Image {
+      try Image(width: pixels.shape[2], height: pixels.shape[1], rgb: pixels.elements)
+    }
+    let exact = try picture(autoencoder.decode(scaled: after))
+    print(
+      "  around an edit, norms frozen: \(percent(share)) % of the pixels, PSNR \(decimal(try picture(edited).psnr(to: exact), 1)) "
+        + "to the full decode, where the picture before the edit has \(decimal(try picture(old).psnr(to: exact), 1))")
   }
 
   private func noise(_ images: Int) -> DenseTensor<Float> {

@@ -16,8 +16,9 @@ struct Pruning: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Measure only rows whose names begin with this: heads, blocks, merging ...", valueName: "name"))
-  var only: String?
+      "Measure only the row of this name, or those whose names begin with it: heads, blocks, merging ...; can be repeated.",
+      valueName: "name"))
+  var only: [String] = []
 
   @Option(help: ArgumentHelp("Write all figures to this file.", valueName: "file.json"))
   var json: String?
@@ -29,8 +30,8 @@ struct Pruning: AsyncParsableCommand {
 
   func validate() throws {
     guard (1...512).contains(images) else { throw ValidationError("--images \(images): expected 1 to 512") }
-    if let only, !PruningTable.rows.contains(where: { $0.name.hasPrefix(only) }) {
-      throw ValidationError("--only \(only): there are \(PruningTable.rows.map(\.name).joined(separator: ", "))")
+    for name in only where PruningTable.rows(named: name).isEmpty {
+      throw ValidationError("--only \(name): there are \(PruningTable.rows.map(\.name).joined(separator: ", "))")
     }
   }
 
@@ -38,7 +39,7 @@ struct Pruning: AsyncParsableCommand {
     try await inRelease {
       let machine = Machine.current
       print("fewstep \(fewstepVersion) on \(machine)\n")
-      let rows = PruningTable.rows.filter { row in only.map { row.name.hasPrefix($0) } ?? true }
+      let rows = only.isEmpty ? PruningTable.rows : only.flatMap(PruningTable.rows(named:))
       let results = try await PruningTable(bench: Workbench(), images: images).measure(rows)
       try json.map { try Figures(machine: machine, rows: results).writeJSON(to: URL(filePath: $0)) }
     }

@@ -23,6 +23,12 @@ struct PruningTable {
     Row(name: "merging-25%", tokenMerging: 0.25), Row(name: "merging-50%", tokenMerging: 0.5),
   ]
 
+  /// The row of a name, or those whose names begin with it.
+  static func rows(named name: String) -> [Row] {
+    let exact = rows.filter { $0.name == name }
+    return exact.isEmpty ? rows.filter { $0.name.hasPrefix(name) } : exact
+  }
+
   struct Result: Encodable {
     let name: String
     /// The whole model's time over this one's, for one evaluation of 2 images: the median of rounds in turns.
@@ -40,6 +46,8 @@ struct PruningTable {
     let psnr: Double
     let ssim: Double
     let scores: GlyphScores
+    /// Of the share that is right in all three, its standard error as of independent pictures.
+    let standardError: Double
     let removed: [String]
   }
 
@@ -51,7 +59,7 @@ struct PruningTable {
     let table = TablePrinter(columns: [
       ("model", 20), ("speed-up", 9), ("ms/eval", 8), ("at 256", 7), ("ms/eval", 8), ("UNet MB", 8), ("file MB", 8),
       ("peak MB", 8), ("PSNR", 6),
-      ("SSIM", 6), ("Fréchet", 8), ("char %", 7), ("all 3 %", 8), ("images", 7),
+      ("SSIM", 6), ("Fréchet", 8), ("char %", 7), ("all 3 %", 8), ("±", 4), ("images", 7),
     ])
     table.printHeading()
     let whole = bench.epsilon
@@ -60,7 +68,7 @@ struct PruningTable {
     // Prompts that are not those of the pictures, where there are so many.
     let calibration = bench.prompts.suffix(64).map(\.text)
     let study = try PruningStudy(
-      whole.denoiser, samples: await whole.calibrationSamples(prompts: calibration, limit: 64))
+      try whole.denoiser, samples: await whole.calibrationSamples(prompts: calibration, limit: 64))
     var results: [Result] = []
     for row in rows {
       let result = try await measure(row, study: study, prompts: prompts, reference: reference)
@@ -71,14 +79,14 @@ struct PruningTable {
         decimal(Double(result.weightBytes) / 1e6, 2), decimal(Double(result.fileBytes) / 1e6, 2),
         decimal(Double(result.peakBytes) / 1e6, 1), decimal(result.psnr, 1), decimal(result.ssim, 3),
         decimal(result.scores.frechet, 1), percent(result.scores.character), percent(result.scores.allThree),
-        "\(result.scores.images)",
+        percent(result.standardError), "\(result.scores.images)",
       ])
     }
     print(
       """
       speed-up: of one evaluation of the UNet, 2 images of 64x64, the median of rounds in turns with the whole model; at 256: \
       one image of 256x256, which the model was not trained on and which shows the cost of attention. PSNR and SSIM: to the whole \
-      model's pictures from the same noise. all 3: character and both colours.
+      model's pictures from the same noise. all 3: character and both colours; ±: its standard error.
 
       """)
     return results
@@ -96,18 +104,19 @@ struct PruningTable {
     var request = GenerationRequest(prompts[0].text, solver: "dpm++2m", count: Workbench.batchSize)
     request.tokenMerging = row.tokenMerging
     let merging = row.tokenMerging ?? 0
-    let times = turns(pipeline, images: 2, side: 16, tokenMerging: merging, rounds: 151)
-    let large = turns(pipeline, images: 1, side: 64, tokenMerging: merging, rounds: 15)
+    let times = try turns(pipeline, images: 2, side: 16, tokenMerging: merging, rounds: 151)
+    let large = try turns(pipeline, images: 1, side: 64, tokenMerging: merging, rounds: 15)
     let file = url.appending(path: "unet/diffusion_pytorch_model.safetensors")
+    let scores = try bench.scores(of: batch, prompts: prompts)
     return Result(
       name: row.name, speedup: times.speedup, milliseconds: times.milliseconds,
       largeSpeedup: large.speedup, largeMilliseconds: large.milliseconds,
-      weightBytes: pipeline.denoiser.weightBytes,
+      weightBytes: try pipeline.denoiser.weightBytes,
       fileBytes: try file.resourceValues(forKeys: [.fileSizeKey]).fileSize ?? 0,
       peakBytes: try pipeline.memory(for: request).peak,
       psnr: mean(zip(batch.images, reference.images).map { $0.psnr(to: $1) }),
       ssim: mean(zip(batch.images, reference.images).map { $0.ssim(to: $1) }),
-      scores: try bench.scores(of: batch, prompts: prompts),
+      scores: scores, standardError: (scores.allThree * (1 - scores.allThree) / Double(scores.images)).squareRoot(),
       removed: choice.blocks.map(\.block) + choice.heads.map { "\($0.attention) head \($0.head)" })
   }
 
@@ -123,21 +132,22 @@ struct PruningTable {
   /// The whole model and another in turns, so that both see the machine in the same states.
   private func turns(
     _ other: TextToImagePipeline, images count: Int, side: Int, tokenMerging: Double, rounds: Int
-  ) -> (speedup: Double, milliseconds: Double) {
+  ) throws -> (speedup: Double, milliseconds: Double) {
     let latents = DenseTensor<Float>(noise: NoiseField(seed: Workbench.seed), shape: [count, side, side, 4])
-    let embeddings = bench.epsilon.promptEncoder([bench.prompts[0].text])[0]
-    func time(_ pipeline: TextToImagePipeline, _ prompt: UNet2DConditionModel.Prompt, _ merging: Double) -> Double {
+    let embeddings = try bench.epsilon.promptEncoder([bench.prompts[0].text])[0]
+    let (whole, less) = try (bench.epsilon.denoiser, other.denoiser)
+    func time(_ denoiser: UNet2DConditionModel, _ prompt: UNet2DConditionModel.Prompt, _ merging: Double) -> Double {
       let start = milliseconds()
-      _ = pipeline.denoiser(
+      _ = denoiser(
         latents, timesteps: Array(repeating: 500, count: count), prompts: Array(repeating: prompt, count: count),
         tokenMerging: merging)
       return milliseconds() - start
     }
-    let (first, second) = (bench.epsilon.denoiser.prepare(embeddings), other.denoiser.prepare(embeddings))
+    let (first, second) = (whole.prepare(embeddings), less.prepare(embeddings))
     return mediansOfTurns(rounds: rounds) {
-      time(bench.epsilon, first, 0)
+      time(whole, first, 0)
     } other: {
-      time(other, second, tokenMerging)
+      time(less, second, tokenMerging)
     }
   }
 }

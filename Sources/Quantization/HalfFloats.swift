@@ -28,16 +28,33 @@ public enum HalfFloat: String, Hashable, Sendable, CaseIterable {
     }
   }
 
+  /// Exact, subnormal numbers, infinities and NaN included.
   public func value(of bits: UInt16) -> Float {
-    switch self {
-    case .bfloat16: return Float(bitPattern: UInt32(bits) << 16)
-    case .binary16:
-      let sign = UInt32(bits & 0x8000) << 16
-      let exponent = UInt32(bits >> 10 & 0x1F)
-      let fraction = UInt32(bits & 0x3FF)
-      if exponent == 0 { return Float(bitPattern: sign | (Float(fraction) * 0x1p-24).bitPattern) }
-      let wide = exponent == 0x1F ? 0xFF : exponent + 127 - 15
-      return Float(bitPattern: sign | wide << 23 | fraction << 13)
-    }
+    self == .bfloat16 ? Self.float(bfloat16: bits) : Self.float(binary16: bits)
+  }
+
+  /// The `Float` that `pattern`, an IEEE 754 binary16, stands for.
+  ///
+  /// On x86 before AVX-512-FP16 a `Float16` conversion is a library call per element. This has neither calls nor
+  /// branches, so that the compiler turns loops over it into vector code.
+  @inlinable @inline(__always)
+  public static func float(binary16 pattern: UInt16) -> Float {
+    let magnitude = UInt32(pattern & 0x7FFF) << 13
+    let sign = UInt32(pattern & 0x8000) << 16
+    let rebias: UInt32 = (127 - 15) << 23
+    let nonFinite: UInt32 = 0x7C00 << 13
+    let normal: UInt32 = 0x0400 << 13
+
+    let widened = magnitude &+ rebias &+ (magnitude >= nonFinite ? rebias : 0)
+    // A subnormal half has no hidden bit: give it the one of 2^-14, then take 2^-14 away again, which is exact.
+    let hiddenBit = rebias &+ (1 << 23)
+    let subnormal = (Float(bitPattern: magnitude &+ hiddenBit) - Float(bitPattern: hiddenBit)).bitPattern
+    return Float(bitPattern: sign | (magnitude < normal ? subnormal : widened))
+  }
+
+  /// The `Float` whose upper half is `pattern`, a bfloat16.
+  @inlinable @inline(__always)
+  public static func float(bfloat16 pattern: UInt16) -> Float {
+    Float(bitPattern: UInt32(pattern) << 16)
   }
 }

@@ -1,3 +1,4 @@
+import Quantization
 import Testing
 
 @testable import Checkpoints
@@ -20,7 +21,7 @@ import Testing
 
   @Test func everyBinary16ConvertsAsDefined() {
     for pattern in Self.patterns {
-      let float = HalfPrecision.float(binary16: pattern)
+      let float = HalfFloat.float(binary16: pattern)
       let value = Self.value(binary16: pattern)
       let same = value.isNaN ? float.isNaN : Double(float).bitPattern == value.bitPattern
       #expect(same && (float.sign == .minus) == (pattern >> 15 == 1), "\(pattern)")
@@ -30,7 +31,7 @@ import Testing
   #if !(os(macOS) && arch(x86_64))
     @Test func everyBinary16ConvertsAsFloat16Does() {
       for pattern in Self.patterns {
-        let float = HalfPrecision.float(binary16: pattern)
+        let float = HalfFloat.float(binary16: pattern)
         let expected = Float(Float16(bitPattern: pattern))
         #expect(expected.isNaN ? float.isNaN : float.bitPattern == expected.bitPattern, "\(pattern)")
       }
@@ -39,7 +40,7 @@ import Testing
 
   @Test func everyBfloat16IsTheUpperHalfOfAFloat() {
     for pattern in Self.patterns {
-      #expect(HalfPrecision.float(bfloat16: pattern).bitPattern == UInt32(pattern) << 16)
+      #expect(HalfFloat.float(bfloat16: pattern).bitPattern == UInt32(pattern) << 16)
     }
   }
 
@@ -53,9 +54,9 @@ import Testing
       let source = UnsafeRawBufferPointer(rebasing: source[offset...])
       var widened = [Float](repeating: -1, count: count)
       widened.withUnsafeMutableBufferPointer { HalfPrecision.widen(binary16: source, to: $0) }
-      #expect(widened.map(\.bitPattern) == patterns.map { HalfPrecision.float(binary16: $0).bitPattern })
+      #expect(widened.map(\.bitPattern) == patterns.map { HalfFloat.float(binary16: $0).bitPattern })
       widened.withUnsafeMutableBufferPointer { HalfPrecision.widen(bfloat16: source, to: $0) }
-      #expect(widened.map(\.bitPattern) == patterns.map { HalfPrecision.float(bfloat16: $0).bitPattern })
+      #expect(widened.map(\.bitPattern) == patterns.map { HalfFloat.float(bfloat16: $0).bitPattern })
     }
   }
 }
