@@ -47,18 +47,7 @@ INLINE bool ISA(accumulate_bfloat16)(
 static bool ISA(multiply_bfloat16)(
   const ISA(place) *place, float *tile, const void *const *pointers, int64_t taps, const void *panel, int64_t width) {
   switch (place->rows) {
-    BFLOAT16_TILE(1)
-    BFLOAT16_TILE(2)
-    BFLOAT16_TILE(3)
-    BFLOAT16_TILE(4)
-    BFLOAT16_TILE(5)
-    BFLOAT16_TILE(6)
-    BFLOAT16_TILE(7)
-    BFLOAT16_TILE(8)
-    BFLOAT16_TILE(9)
-    BFLOAT16_TILE(10)
-    BFLOAT16_TILE(11)
-    BFLOAT16_TILE(12)
+    EACH_TILE(BFLOAT16_TILE)
   }
   return true;
 }

@@ -35,35 +35,13 @@
     }                                                                                                      \
   }
 
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-#if TILE_ROWS > 4
-TILE(5)
-TILE(6)
-#endif
-#if TILE_ROWS > 6
-TILE(7)
-TILE(8)
-TILE(9)
-TILE(10)
-TILE(11)
-TILE(12)
-#endif
+EACH_TILE(TILE)
 
 typedef void (*ISA(tile_function))(
   float *, int64_t, const float *const *, int64_t, int64_t, const float *, int64_t, int, bool);
 
-static const ISA(tile_function) ISA(tiles)[TILE_ROWS] = {
-  ISA(tile_1), ISA(tile_2), ISA(tile_3), ISA(tile_4),
-#if TILE_ROWS > 4
-  ISA(tile_5), ISA(tile_6),
-#endif
-#if TILE_ROWS > 6
-  ISA(tile_7), ISA(tile_8), ISA(tile_9), ISA(tile_10), ISA(tile_11), ISA(tile_12),
-#endif
-};
+#define TILE_NAME(rows) ISA(tile_##rows),
+static const ISA(tile_function) ISA(tiles)[TILE_ROWS] = {EACH_TILE(TILE_NAME)};
 
 // tile := the product of `rows` gathered rows with one panel, whose packed rows are `width` wide; or, where `resume`,
 // the sum goes on from what the tile holds.

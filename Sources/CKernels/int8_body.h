@@ -73,22 +73,7 @@ static bool INT8(multiply)(
   bool is_open = true;
   for (int64_t columns = place->columns; columns > 0; columns -= VECTORS * LANES, tile += VECTORS * LANES) {
     switch (place->rows) {
-      INT8_TILE(1)
-      INT8_TILE(2)
-      INT8_TILE(3)
-      INT8_TILE(4)
-#if TILE_ROWS > 4
-      INT8_TILE(5)
-      INT8_TILE(6)
-#endif
-#if TILE_ROWS > 6
-      INT8_TILE(7)
-      INT8_TILE(8)
-      INT8_TILE(9)
-      INT8_TILE(10)
-      INT8_TILE(11)
-      INT8_TILE(12)
-#endif
+      EACH_TILE(INT8_TILE)
     }
     panel = (const char *)panel + 4 * VECTORS * LANES;
   }

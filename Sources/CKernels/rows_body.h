@@ -5,6 +5,15 @@
 // Vectors of outputs in a tile of registers.
 #define VECTORS 2
 
+// A macro for every number of rows that a tile can have.
+#if TILE_ROWS == 12
+#define EACH_TILE(use) use(1) use(2) use(3) use(4) use(5) use(6) use(7) use(8) use(9) use(10) use(11) use(12)
+#elif TILE_ROWS == 6
+#define EACH_TILE(use) use(1) use(2) use(3) use(4) use(5) use(6)
+#else
+#define EACH_TILE(use) use(1) use(2) use(3) use(4)
+#endif
+
 // The tiles of one chunk share a panel while it is in the cache.
 #define CHUNK_ROWS 96
 

@@ -99,35 +99,13 @@ static void ISA(winograd_patches)(
     }                                                                                                              \
   }
 
-PRODUCTS(1)
-PRODUCTS(2)
-PRODUCTS(3)
-PRODUCTS(4)
-#if TILE_ROWS > 4
-PRODUCTS(5)
-PRODUCTS(6)
-#endif
-#if TILE_ROWS > 6
-PRODUCTS(7)
-PRODUCTS(8)
-PRODUCTS(9)
-PRODUCTS(10)
-PRODUCTS(11)
-PRODUCTS(12)
-#endif
+EACH_TILE(PRODUCTS)
 
 typedef void (*ISA(products_function))(
   float *, const float *, int64_t, int64_t, const float *, int64_t, int, bool);
 
-static const ISA(products_function) ISA(products)[TILE_ROWS] = {
-  ISA(products_1), ISA(products_2), ISA(products_3), ISA(products_4),
-#if TILE_ROWS > 4
-  ISA(products_5), ISA(products_6),
-#endif
-#if TILE_ROWS > 6
-  ISA(products_7), ISA(products_8), ISA(products_9), ISA(products_10), ISA(products_11), ISA(products_12),
-#endif
-};
+#define PRODUCTS_NAME(rows) ISA(products_##rows),
+static const ISA(products_function) ISA(products)[TILE_ROWS] = {EACH_TILE(PRODUCTS_NAME)};
 
 // A vector of weights, from the index-th on; of bfloat16 the first or the second of each pair.
 INLINE vf ISA(load_weights)(const void *weights, fs_format format, int64_t index, bool is_second) {
