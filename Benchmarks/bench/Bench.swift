@@ -74,7 +74,7 @@ struct Standard: AsyncParsableCommand {
       report.recommendedScale = table.recommend(report.guidance ?? [])
       report.negativePrompt = try await table.negativePrompt()
     }
-    if wants(.cost) { report.cost = await CostTable(bench: bench).measure() }
+    if wants(.cost) { report.cost = try await CostTable(bench: bench).measure() }
     if wants(.generation) { report.generation = try await GenerationTable(bench: bench).measure() }
     if let json { try report.writeJSON(to: URL(filePath: json)) }
   }

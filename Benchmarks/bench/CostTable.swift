@@ -11,29 +11,31 @@ struct CostTable {
 
   let bench: Workbench
 
-  func measure() async -> [Result] {
+  func measure() async throws -> [Result] {
     print("Steady-state cost")
     let table = TablePrinter(columns: [("part", 28), ("images", 7), ("ms", 8), ("ms/image", 9)])
     table.printHeading()
     var results: [Result] = []
-    func record(_ part: String, images: Int, runs: Int, _ job: () -> Void) async {
-      let milliseconds = await Workbench.medianMilliseconds(of: runs) { job() }
+    func record(_ part: String, images: Int, runs: Int, _ job: () throws -> Void) async rethrows {
+      let milliseconds = try await Workbench.medianMilliseconds(of: runs) { try job() }
       results.append(Result(part: part, images: images, milliseconds: milliseconds))
       table.printRow([part, "\(images)", decimal(milliseconds, 2), decimal(milliseconds / Double(images), 2)])
     }
     let pipeline = bench.epsilon
     let text = bench.prompts[0].text
-    await record("text encoding", images: 1, runs: 51) { _ = pipeline.promptEncoder([text]) }
-    let prompt = pipeline.denoiser.prepare(pipeline.promptEncoder([text])[0])
+    try await record("text encoding", images: 1, runs: 51) { _ = try pipeline.promptEncoder([text]) }
+    let denoiser = try pipeline.denoiser
+    let prompt = denoiser.prepare(try pipeline.promptEncoder([text])[0])
     for images in [1, 2, 16] {
       let latents = noise(images)
       await record("UNet evaluation", images: images, runs: 31) {
-        _ = pipeline.denoiser(
+        _ = denoiser(
           latents, timesteps: Array(repeating: 500, count: images), prompts: Array(repeating: prompt, count: images))
       }
     }
     let latents = noise(1)
-    await record("VAE decoding", images: 1, runs: 31) { _ = pipeline.autoencoder.decode(scaled: latents) }
+    let autoencoder = try pipeline.autoencoder
+    await record("VAE decoding", images: 1, runs: 31) { _ = autoencoder.decode(scaled: latents) }
     print("")
     return results
   }

@@ -92,15 +92,13 @@ extension PrecisionTable.Result {
     millisecondsPerImage = 1000 * batch.seconds / Double(pictures.count)
     speedup = (milliseconds ?? millisecondsPerImage) / millisecondsPerImage
     peakMemory = try pipeline.memory(for: GenerationRequest("a", guidanceScale: PrecisionTable.scale)).peak
-    weightBytes = pipeline.denoiser.weightBytes
-    let ratios = zip(pictures, reference).map { $0.psnr(to: $1) }
-    let errors = ratios.map { pow(10, -$0 / 10) }
-    psnr = -10 * log10(errors.reduce(0, +) / Double(errors.count))
-    let finite = ratios.filter(\.isFinite)
-    meanPSNR = finite.isEmpty ? nil : finite.reduce(0, +) / Double(finite.count)
-    worstPSNR = ratios.min() ?? .infinity
-    identical = ratios.count { $0 == .infinity }
-    ssim = zip(pictures, reference).map { $0.ssim(to: $1) }.reduce(0, +) / Double(pictures.count)
+    weightBytes = try pipeline.denoiser.weightBytes
+    let comparison = ImageComparison(pictures, with: reference)
+    psnr = comparison.psnr
+    meanPSNR = comparison.meanPSNR
+    worstPSNR = comparison.worstPSNR
+    identical = comparison.identical
+    ssim = comparison.ssim
     self.scores = scores
   }
 }

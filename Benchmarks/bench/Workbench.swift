@@ -44,10 +44,10 @@ struct Workbench: Sendable {
     for first in stride(from: 0, to: prompts.count, by: Self.batchSize) {
       let range = first..<min(first + Self.batchSize, prompts.count)
       let start = ContinuousClock.now
-      let pairs = range.map { index in
-        let embeddings = pipeline.promptEncoder([negative, prompts[index]])
+      let pairs = try range.map { index in
+        let embeddings = try pipeline.promptEncoder([negative, prompts[index]])
         return TextToImagePipeline.Prompts(
-          pipeline.denoiser, positive: [embeddings[1]], negative: [embeddings[0]])
+          try pipeline.denoiser, positive: [embeddings[1]], negative: [embeddings[0]])
       }
       let steps = stepCache.map { StepCacheMemory($0) }
       let latents: [DenseTensor<Float>] = try await plan.run(

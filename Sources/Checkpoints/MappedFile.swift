@@ -48,10 +48,11 @@ final class MappedFile: @unchecked Sendable {
   }
 
   /// Tells the system that the bytes in `range` will hardly be read again. They can be, from the file; until then they
-  /// take no memory of this process.
+  /// take no memory of this process. Nor do their neighbours, which the system maps along with them.
   func discard(_ range: Range<Int>) {
-    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-    let (first, last) = ((range.lowerBound + page - 1) / page * page, range.upperBound / page * page)
+    let chunk = max(Int(sysconf(Int32(_SC_PAGESIZE))), 65536)
+    let first = range.lowerBound / chunk * chunk
+    let last = min((range.upperBound + chunk - 1) / chunk * chunk, mapping.count)
     guard first < last, let base = mapping.baseAddress else { return }
     _ = madvise(UnsafeMutableRawPointer(mutating: base + first), last - first, MADV_DONTNEED)
   }

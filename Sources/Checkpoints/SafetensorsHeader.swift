@@ -8,6 +8,9 @@ public struct SafetensorsEntry: Hashable, Sendable {
   /// The tensor's bytes, counted from the end of the header.
   let range: Range<Int>
 
+  /// How many bytes the file has for it.
+  package var byteCount: Int { range.count }
+
   /// How they become numbers.
   var encoding = TensorEncoding.plain
 }

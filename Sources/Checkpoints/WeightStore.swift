@@ -64,6 +64,17 @@ public final class WeightStore: Sendable {
     try file(of: name).entry(name)
   }
 
+  /// Refuses a tensor of another shape, without reading it.
+  ///
+  /// - Throws: ``CheckpointError`` where the tensor is missing or misshapen.
+  public func check(_ name: String, shape: Shape) throws(CheckpointError) {
+    let found = try entry(name).shape
+    guard shape == found else {
+      throw CheckpointError(
+        .misshapenTensor, file: try file(of: name).url, key: name, found: "shape \(found)", expected: "\(shape)")
+    }
+  }
+
   /// The elements of the tensor called `name`, as ``SafetensorsFile/floats(_:shape:)`` reads them.
   ///
   /// - Throws: ``CheckpointError`` where the tensor is missing, misshapen or not of a floating-point type.
@@ -84,12 +95,9 @@ public final class WeightStore: Sendable {
     _ name: String, shape: Shape? = nil, into destination: UnsafeMutableBufferPointer<Float>
   ) throws(CheckpointError) {
     let file = try file(of: name)
-    let found = try file.entry(name).shape
-    if let shape, shape != found {
-      throw CheckpointError(
-        .misshapenTensor, file: file.url, key: name, found: "shape \(found)", expected: "\(shape)")
-    }
+    if let shape { try check(name, shape: shape) }
     try file.read(name, into: destination)
+    try file.discard(name)
     markRead(name)
   }
 

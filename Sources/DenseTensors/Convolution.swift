@@ -10,6 +10,8 @@ public struct PackedWeights: Sendable {
   /// The name in the checkpoint, for profiles.
   public var name = ""
   public let format: WeightFormat
+  /// The memory that the weights take.
+  public let byteCount: Int
   /// The bytes of the format.
   let packed: DenseStorage<Float>
   let bias: DenseStorage<Float>?
@@ -46,10 +48,9 @@ public struct PackedWeights: Sendable {
       _ = storage.elements.initialize(from: values)
       return storage
     }
+    byteCount = Self.byteCount(
+      outputs: outputs, channels: channels, taps: taps, hasBias: bias != nil, format: format)
   }
-
-  /// The memory that the weights take.
-  public var byteCount: Int { (packed.elements.count + (bias?.elements.count ?? 0)) * MemoryLayout<Float>.stride }
 
   var panelCount: Int { (outputs + FS_PANEL - 1) / FS_PANEL }
 }

@@ -4,6 +4,7 @@ import Foundation
 
 extension NoiseKind: ExpressibleByArgument {}
 extension StepCache: ExpressibleByArgument {}
+extension Residency: ExpressibleByArgument {}
 extension Precision: ExpressibleByArgument {
   public init?(argument: String) { self.init(named: argument) }
 }

@@ -87,6 +87,13 @@ struct Generate: AsyncParsableCommand {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
+      "First generate up to four of the prompts in fp32 too, and refuse a format whose images have a lower PSNR to those.",
+      valueName: "dB"))
+  var checkQuality: Double?
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
       "Share of the pixels that self-attention merges at its finest resolution, 0 to 0.75.", valueName: "share"))
   var tokenMerging: Double?
 
@@ -99,6 +106,13 @@ struct Generate: AsyncParsableCommand {
 
   @Option(help: ArgumentHelp("Refuse to take more memory than this, such as 800M or 1.5G.", valueName: "size"))
   var maxMemory: ByteCount?
+
+  @Option(
+    help: ArgumentHelp(
+      "Keep all networks in memory, or each only while it is needed: resident or staged, with the same images. Default: "
+        + "resident, or staged where --max-memory leaves no room for that.",
+      valueName: "name"))
+  var residency: Residency?
 
   @Flag(help: "Print JSON about the run.")
   var json = false
@@ -128,7 +142,8 @@ struct Generate: AsyncParsableCommand {
     let pipeline = try pipeline()
     let requests = try requests(for: pipeline)
     let sampling = try pipeline.sampler(for: requests[0])
-    let memory = try pipeline.memory(for: requests).peak
+    let memory = try pipeline.memory(for: requests)
+    let quality = try await checkedQuality(of: pipeline, requests)
     let loaded = clock.now
 
     let total = requests.reduce(0) { $0 + $1.count }
@@ -173,23 +188,49 @@ struct Generate: AsyncParsableCommand {
       promptCache: pipeline.caches.prompts.statistics, guidanceMethod: guidance.method.rawValue,
       guidance: requests[0].guidanceScale, seed: seed, width: images[0].image.width, height: images[0].image.height,
       files: files, latents: saveLatents, discardedText: discardedText, precision: pipeline.precision.rawValue,
-      memory: memory,
+      memory: memory.peak, residency: memory.residency.rawValue, residentMemory: ProcessMemory.peak,
+      qualityPSNR: quality?.psnr,
       milliseconds: .init(
         loading: (loaded - start) / .milliseconds(1), generating: (finished - loaded) / .milliseconds(1)))
     if json { try printJSON(report) } else { print(report) }
   }
 
+  /// nil where no check is asked for; single precision has none to pass.
+  private func checkedQuality(
+    of pipeline: TextToImagePipeline, _ requests: [GenerationRequest]
+  ) async throws -> ImageComparison? {
+    guard let checkQuality, pipeline.precision != .float32 else { return nil }
+    var gate = QualityGate()
+    gate.requiredPSNR = checkQuality
+    gate.prompts = requests.prefix(4).map(\.prompt)
+    gate.seed = seed
+    gate.template = requests[0]
+    gate.template.latents = nil
+    return try await gate.check(pipeline, of: model.folder(for: sampler.family()))
+  }
+
   private func pipeline() throws -> TextToImagePipeline {
     let folder = try model.folder(for: sampler.family())
-    var pipeline = try TextToImagePipeline(folder, precision: precision ?? preset?.precision)
-    if let preset { pipeline.batchSize = preset.batchSize }
-    return pipeline
+    func read(_ residency: Residency) throws -> TextToImagePipeline {
+      var pipeline = try TextToImagePipeline(
+        folder, precision: precision ?? preset?.precision, residency: residency)
+      if let preset { pipeline.batchSize = preset.batchSize }
+      return pipeline
+    }
+    guard residency != .resident, let maxMemory else { return try read(residency ?? .resident) }
+    var staged = try read(.staged)
+    let requests = try requests(for: staged)
+    if residency == nil, try staged.memory(for: requests, residency: .resident).peak <= maxMemory.bytes {
+      return try read(.resident)
+    }
+    if try staged.memory(for: requests).peak > maxMemory.bytes { staged.evaluationSize = 1 }
+    return staged
   }
 
   /// One for each prompt.
   private func requests(for pipeline: TextToImagePipeline) throws -> [GenerationRequest] {
     let latents = try latents.map { try LatentsFile.read(URL(filePath: $0)) }
-    let scale = pipeline.autoencoder.configuration.scale
+    let scale = pipeline.autoencoderConfiguration.scale
     var request = GenerationRequest(
       "", preset: preset ?? Preset(name: "none"), negativePrompt: negative, solver: sampler.solver,
       steps: sampler.steps,

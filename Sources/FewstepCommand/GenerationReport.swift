@@ -28,6 +28,11 @@ struct GenerationReport: Encodable, CustomStringConvertible {
   let precision: String
   /// Bytes, as planned.
   let memory: Int
+  let residency: String
+  /// The most bytes that the process had in memory, the program and its files among them; absent where nobody counts.
+  let residentMemory: Int?
+  /// Decibels of images in the format to those in single precision, with --check-quality.
+  let qualityPSNR: Double?
   let milliseconds: Milliseconds
 
   struct Milliseconds: Encodable {
@@ -44,7 +49,9 @@ struct GenerationReport: Encodable, CustomStringConvertible {
     return
       ([
         "\(solver), \(steps)\(counts) evaluations, \(format)\(String(format: "%.0f", each)) ms per image, "
-          + "\(ByteCount(memory)) of memory"
+          + "\(ByteCount(memory)) of memory planned"
+          + (residentMemory.map { ", \(ByteCount($0)) resident at most" } ?? "")
+          + (qualityPSNR.map { String(format: ", %.1f dB to fp32", $0) } ?? "")
       ] + files).joined(separator: "\n")
   }
 }

@@ -70,8 +70,9 @@ struct Prune: AsyncParsableCommand {
     let folder =
       isBundled ? try Glyphs.epsilon() : try ModelFolder(url: URL(filePath: input, directoryHint: .isDirectory))
     let pipeline = try TextToImagePipeline(folder)
+    let denoiser = try pipeline.denoiser
     let calibration = try await pipeline.calibrationSamples(prompts: try calibrationPrompts(), limit: samples)
-    let study = try PruningStudy(pipeline.denoiser, samples: calibration)
+    let study = try PruningStudy(denoiser, samples: calibration)
     let choice = try study.choose(headShare: heads.value, blocks: blocks, compensation: compensation)
     let target = URL(filePath: output, directoryHint: .isDirectory)
     try folder.writePruned(choice, to: target)
@@ -83,11 +84,11 @@ struct Prune: AsyncParsableCommand {
     if json {
       try printJSON(
         Report(
-          removed: parts, weightBytes: pruned.weightBytes, weightBytesBefore: pipeline.denoiser.weightBytes))
+          removed: parts, weightBytes: pruned.weightBytes, weightBytesBefore: denoiser.weightBytes))
     } else {
       let rows = parts.map { [$0.name, $0.head.map { "head \($0)" } ?? "block", String(format: "%.4f", $0.change)] }
       print(table([["removed", "", "change"]] + rows))
-      print("UNet: \(ByteCount(pipeline.denoiser.weightBytes)) before, \(ByteCount(pruned.weightBytes)) in \(output)")
+      print("UNet: \(ByteCount(denoiser.weightBytes)) before, \(ByteCount(pruned.weightBytes)) in \(output)")
     }
   }
 

@@ -53,9 +53,9 @@ struct Quantize: AsyncParsableCommand {
     let folder =
       isBundled ? try Glyphs.epsilon() : try ModelFolder(url: URL(filePath: input, directoryHint: .isDirectory))
     var quantizer = ModelQuantizer(precision, threshold: threshold)
-    quantizer.requiredPSNR = minimumPSNR
-    quantizer.steps = steps
-    if !prompt.isEmpty { quantizer.prompts = prompt }
+    quantizer.gate.requiredPSNR = minimumPSNR
+    quantizer.gate.template.steps = steps
+    if !prompt.isEmpty { quantizer.gate.prompts = prompt }
     let report = try await quantizer.quantize(folder, to: URL(filePath: output, directoryHint: .isDirectory))
     guard !json else { return try printJSON(report) }
     print(

@@ -7,8 +7,9 @@ import Tensors
 /// Kingma and Welling 2013, arXiv:1312.6114, as in Rombach et al. 2022, arXiv:2112.10752.
 public struct AutoencoderKL: Sendable {
   public let configuration: AutoencoderConfiguration
+  package let bytes: NetworkBytes
   /// The memory that the weights take.
-  public let weightBytes: Int
+  public var weightBytes: Int { bytes.total }
   private let encoder: Encoder
   private let quantization: PackedWeights?
   private let decoder: Decoder
@@ -20,8 +21,16 @@ public struct AutoencoderKL: Sendable {
   public init(
     _ folder: ModelFolder, component: String = "vae", precision: Precision = .float32
   ) throws(CheckpointError) {
+    try self.init(folder, component: component, precision: precision, isOutline: false)
+  }
+
+  /// - Parameter isOutline: leaves out all weights: to be rehearsed and never computed with.
+  package init(
+    _ folder: ModelFolder, component: String = "vae", precision: Precision, isOutline: Bool
+  ) throws(CheckpointError) {
     let configuration = try AutoencoderConfiguration(folder, component: component)
-    let loader = LayerLoader(try folder.weights(component: component), precision: precision)
+    let loader = LayerLoader(
+      try folder.weights(component: component), precision: precision, isOutline: isOutline)
     let moments = 2 * configuration.latentChannels
     encoder = try Encoder(loader["encoder"], configuration)
     decoder = try Decoder(loader["decoder"], configuration)
@@ -32,13 +41,20 @@ public struct AutoencoderKL: Sendable {
       ? try loader.linear(
         "post_quant_conv", from: configuration.latentChannels, to: configuration.latentChannels) : nil
     self.configuration = configuration
-    weightBytes = loader.byteCount
+    bytes = loader.bytes
   }
 
   /// Where the tensors lie that decode one latent of `[height, width, latentChannels]`.
   public func decodingPlan(height: Int, width: Int) -> ActivationPlan {
     ActivationArena.rehearse {
       decode(DenseTensor(zeros: [1, height, width, configuration.latentChannels]))
+    }
+  }
+
+  /// Where the tensors lie that encode one image of `[height, width, imageChannels]`.
+  public func encodingPlan(height: Int, width: Int) -> ActivationPlan {
+    ActivationArena.rehearse {
+      moments(of: DenseTensor(zeros: [1, height, width, configuration.imageChannels]))
     }
   }
 

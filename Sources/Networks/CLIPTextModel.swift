@@ -10,8 +10,9 @@ public struct CLIPTextModel: Sendable {
   public let vocabularySize: Int
   public let width: Int
   public let maximumLength: Int
+  package let bytes: NetworkBytes
   /// The memory that the weights take.
-  public let weightBytes: Int
+  public var weightBytes: Int { bytes.total }
 
   private let tokens: [Float]
   private let positions: [Float]
@@ -23,6 +24,13 @@ public struct CLIPTextModel: Sendable {
   /// - Throws: `CheckpointError` for an unsupported configuration, or a missing or misshapen tensor.
   public init(
     _ folder: ModelFolder, component: String = "text_encoder", precision: Precision = .float32
+  ) throws(CheckpointError) {
+    try self.init(folder, component: component, precision: precision, isOutline: false)
+  }
+
+  /// - Parameter isOutline: leaves out all weights: to be rehearsed and never computed with.
+  package init(
+    _ folder: ModelFolder, component: String = "text_encoder", precision: Precision, isOutline: Bool
   ) throws(CheckpointError) {
     let reader = try ConfigurationReader(folder, component: component)
     try reader.require("model_type", in: "clip_text_model")
@@ -40,10 +48,11 @@ public struct CLIPTextModel: Sendable {
     let inner = try reader.count("intermediate_size", default: 2048)
     let epsilon = try reader.number("layer_norm_eps", default: 1e-5)
     // transformers 5 leaves out the prefix that earlier files have.
-    let whole = LayerLoader(try folder.weights(component: component), precision: precision)
+    let whole = LayerLoader(
+      try folder.weights(component: component), precision: precision, isOutline: isOutline)
     let loader = whole.has("final_layer_norm.weight") ? whole : whole["text_model"]
-    tokens = try loader.floats("embeddings.token_embedding.weight", [vocabularySize, width])
-    positions = try loader.floats("embeddings.position_embedding.weight", [maximumLength, width])
+    tokens = try loader.table("embeddings.token_embedding.weight", [vocabularySize, width])
+    positions = try loader.table("embeddings.position_embedding.weight", [maximumLength, width])
     var layers: [Layer] = []
     for index in 0..<(try reader.count("num_hidden_layers", default: 12)) {
       layers.append(
@@ -53,7 +62,7 @@ public struct CLIPTextModel: Sendable {
     }
     self.layers = layers
     finalNorm = try loader.norm("final_layer_norm", width, epsilon: epsilon)
-    weightBytes = loader.byteCount + (tokens.count + positions.count) * MemoryLayout<Float>.stride
+    bytes = loader.bytes
   }
 
   /// The last hidden states, after the final norm.
@@ -74,7 +83,16 @@ public struct CLIPTextModel: Sendable {
         ).map(+)
       }
     }
-    var hidden = DenseTensor(embedded, shape: [ids.count, length, width])
+    return encoded(DenseTensor(embedded, shape: [ids.count, length, width]))
+  }
+
+  /// Where the tensors lie that encode `count` prompts of the greatest length.
+  public func activationPlan(prompts count: Int) -> ActivationPlan {
+    ActivationArena.rehearse { encoded(DenseTensor(zeros: [count, maximumLength, width])) }
+  }
+
+  private func encoded(_ embedded: DenseTensor<Float>) -> DenseTensor<Float> {
+    var hidden = embedded
     for layer in layers { hidden = layer(hidden) }
     return hidden.layerNormalized(finalNorm)
   }

@@ -10,21 +10,26 @@ struct LayerLoader {
   private let format: WeightFormat
   private let tally: Tally
   private let pruning: UNetPruning
+  /// Whether shapes are checked and counted, and no numbers are read.
+  let isOutline: Bool
 
   /// What all layers of a network have taken together.
   private final class Tally {
-    var bytes = 0
+    var bytes = NetworkBytes()
     var layers: [PackedWeights] = []
   }
 
-  init(_ weights: WeightStore, precision: Precision, pruning: UNetPruning = UNetPruning()) {
+  init(
+    _ weights: WeightStore, precision: Precision, pruning: UNetPruning = UNetPruning(), isOutline: Bool = false
+  ) {
     self.init(
-      weights, format: precision.weights, precision: precision, prefix: "", tally: Tally(), pruning: pruning)
+      weights, format: precision.weights, precision: precision, prefix: "", tally: Tally(), pruning: pruning,
+      isOutline: isOutline)
   }
 
   private init(
     _ weights: WeightStore, format: WeightFormat, precision: Precision, prefix: String, tally: Tally,
-    pruning: UNetPruning
+    pruning: UNetPruning, isOutline: Bool
   ) {
     self.weights = weights
     self.pruning = pruning
@@ -32,6 +37,7 @@ struct LayerLoader {
     self.precision = precision
     self.prefix = prefix
     self.tally = tally
+    self.isOutline = isOutline
   }
 
   var attention: AttentionPrecision { precision.attention }
@@ -46,7 +52,7 @@ struct LayerLoader {
   func remainingHeads(of heads: Int) -> Int { pruning.heads[path] ?? heads }
 
   /// The memory of all layers made so far.
-  var byteCount: Int { tally.bytes }
+  var bytes: NetworkBytes { tally.bytes }
 
   /// All layers with weights made so far.
   var layers: [PackedWeights] { tally.layers }
@@ -59,15 +65,37 @@ struct LayerLoader {
     return types.contains(.int8) ? .int8 : types == [.float16] ? .float16 : .bfloat16
   }
 
+  /// Layers of one input as one.
+  ///
+  /// - Parameter shape: of one layer's weights in the file.
   private func packed(
-    _ name: String, format: WeightFormat, _ weights: [Float], outputs: Int, channels: Int,
-    kernel: (height: Int, width: Int) = (1, 1),
-    bias: [Float]?
-  ) -> PackedWeights {
-    var packed = PackedWeights(
-      weights, outputs: outputs, channels: channels, kernel: kernel, bias: bias, format: format)
-    packed.name = prefix + name
-    tally.bytes += packed.byteCount
+    _ names: [String], shape: (String) throws(CheckpointError) -> Shape, outputs: Int, channels: Int,
+    kernel: (height: Int, width: Int) = (1, 1), hasBias: Bool
+  ) throws(CheckpointError) -> PackedWeights {
+    let keys = names.map { "\($0).weight" }
+    let format = try format(of: keys)
+    var matrix: [Float] = []
+    if names.count > 1, !isOutline { matrix.reserveCapacity(names.count * outputs * channels) }
+    var biases: [Float] = []
+    for (name, key) in zip(names, keys) {
+      let own = try floats(key, shape(key))
+      if names.count > 1 { matrix += own } else { matrix = own }
+      if hasBias { biases += try floats("\(name).bias", [outputs]) }
+    }
+    let all = names.count * outputs
+    var packed =
+      isOutline
+      ? PackedWeights(outlineOf: all, channels: channels, kernel: kernel, hasBias: hasBias, format: format)
+      : PackedWeights(
+        matrix, outputs: all, channels: channels, kernel: kernel, bias: hasBias ? biases : nil, format: format)
+    packed.name = prefix + names.joined(separator: "+")
+    let floats = all * channels * kernel.height * kernel.width
+    var largest = 0
+    for key in keys { largest = max(largest, try weights.entry(prefix + key).byteCount) }
+    // Layers that are made of several have the newest of them twice.
+    tally.bytes.add(
+      packed.byteCount, mapped: largest,
+      read: (floats + (names.count > 1 ? floats / names.count : 0)) * MemoryLayout<Float>.stride)
     tally.layers.append(packed)
     return packed
   }
@@ -75,7 +103,8 @@ struct LayerLoader {
   /// The layers below `name`.
   subscript(_ name: String) -> LayerLoader {
     LayerLoader(
-      weights, format: format, precision: precision, prefix: prefix + name + ".", tally: tally, pruning: pruning)
+      weights, format: format, precision: precision, prefix: prefix + name + ".", tally: tally, pruning: pruning,
+      isOutline: isOutline)
   }
 
   subscript(_ name: String, _ index: Int) -> LayerLoader {
@@ -84,23 +113,33 @@ struct LayerLoader {
 
   func has(_ name: String) -> Bool { weights.contains(prefix + name) }
 
+  /// The numbers of a tensor; none in an outline.
   func floats(_ name: String, _ shape: Shape) throws(CheckpointError) -> [Float] {
-    try weights.floats(prefix + name, shape: shape)
+    guard isOutline else { return try weights.floats(prefix + name, shape: shape) }
+    try weights.check(prefix + name, shape: shape)
+    return []
+  }
+
+  /// The numbers of a table that is kept as it is, which counts; none in an outline.
+  func table(_ name: String, _ shape: Shape) throws(CheckpointError) -> [Float] {
+    tally.bytes.add(
+      shape.count * MemoryLayout<Float>.stride, mapped: try weights.entry(prefix + name).byteCount, read: 0)
+    return try floats(name, shape)
   }
 
   /// The same layers in single precision, or near it: for those that are few and that everything depends on.
   var precise: LayerLoader {
     LayerLoader(
-      weights, format: precision.fewWeights, precision: precision, prefix: prefix, tally: tally, pruning: pruning)
+      weights, format: precision.fewWeights, precision: precision, prefix: prefix, tally: tally, pruning: pruning,
+      isOutline: isOutline)
   }
 
   func convolution(
     _ name: String, from channels: Int, to outputs: Int, kernel: Int = 3
   ) throws(CheckpointError) -> PackedWeights {
-    packed(
-      name, format: try format(of: ["\(name).weight"]),
-      try floats("\(name).weight", [outputs, channels, kernel, kernel]), outputs: outputs, channels: channels,
-      kernel: (kernel, kernel), bias: try floats("\(name).bias", [outputs]))
+    try packed(
+      [name], shape: { _ in [outputs, channels, kernel, kernel] }, outputs: outputs, channels: channels,
+      kernel: (kernel, kernel), hasBias: true)
   }
 
   func linear(
@@ -113,25 +152,35 @@ struct LayerLoader {
   func linear(
     _ names: [String], from channels: Int, to outputs: Int, bias: Bool = true
   ) throws(CheckpointError) -> PackedWeights {
-    var matrix: [Float] = []
-    var biases: [Float] = []
-    for name in names {
-      let key = "\(name).weight"
-      let isConvolution = try weights.entry(prefix + key).shape.rank == 4
-      matrix += try floats(key, isConvolution ? [outputs, channels, 1, 1] : [outputs, channels])
-      if bias { biases += try floats("\(name).bias", [outputs]) }
-    }
-    return packed(
-      names.joined(separator: "+"), format: try format(of: names.map { "\($0).weight" }), matrix,
-      outputs: names.count * outputs, channels: channels,
-      bias: bias ? biases : nil)
+    try packed(
+      names,
+      shape: { key throws(CheckpointError) in
+        let isConvolution = try weights.entry(prefix + key).shape.rank == 4
+        return isConvolution ? [outputs, channels, 1, 1] : [outputs, channels]
+      }, outputs: outputs, channels: channels, hasBias: bias)
   }
 
   func norm(_ name: String, _ channels: Int, epsilon: Double) throws(CheckpointError) -> NormParameters {
+    // So few that an outline has them too.
     var norm = NormParameters(
-      gain: try floats("\(name).weight", [channels]), shift: try floats("\(name).bias", [channels]),
-      epsilon: Float(epsilon))
+      gain: try weights.floats("\(prefix)\(name).weight", shape: [channels]),
+      shift: try weights.floats("\(prefix)\(name).bias", shape: [channels]), epsilon: Float(epsilon))
     norm.name = prefix + name
     return norm
+  }
+}
+
+/// The memory of a network's weights, in bytes.
+package struct NetworkBytes: Hashable, Sendable {
+  /// Of all that has been read.
+  package private(set) var total = 0
+  /// The most at once while it is read: what is there, and a layer as numbers beside what it came from or is kept as.
+  package private(set) var peak = 0
+
+  package init() {}
+
+  mutating func add(_ bytes: Int, mapped: Int, read: Int) {
+    peak = max(peak, total + max(mapped, bytes) + read)
+    total += bytes
   }
 }

@@ -7,8 +7,9 @@ import Tensors
 /// Rombach et al. 2022, arXiv:2112.10752. Read from a component folder as Hugging Face ships it.
 public struct UNet2DConditionModel: Sendable {
   public let configuration: UNetConfiguration
+  package let bytes: NetworkBytes
   /// The memory that the weights take.
-  public let weightBytes: Int
+  public var weightBytes: Int { bytes.total }
   /// All layers with weights, by their names in the checkpoint; several that run as one are joined by `+`.
   public let layers: [PackedWeights]
   let convIn: PackedWeights
@@ -42,9 +43,17 @@ public struct UNet2DConditionModel: Sendable {
   public init(
     _ folder: ModelFolder, component: String = "unet", precision: Precision = .float32
   ) throws(CheckpointError) {
+    try self.init(folder, component: component, precision: precision, isOutline: false)
+  }
+
+  /// - Parameter isOutline: leaves out all weights: to be rehearsed and never computed with.
+  package init(
+    _ folder: ModelFolder, component: String = "unet", precision: Precision, isOutline: Bool
+  ) throws(CheckpointError) {
     let configuration = try UNetConfiguration(folder, component: component)
     let loader = LayerLoader(
-      try folder.weights(component: component), precision: precision, pruning: configuration.pruning)
+      try folder.weights(component: component), precision: precision, pruning: configuration.pruning,
+      isOutline: isOutline)
     let channels = configuration.blockChannels
     let last = channels.count - 1
     let style = ResidualBlock.Style(
@@ -127,7 +136,7 @@ public struct UNet2DConditionModel: Sendable {
     convOut = try loader.precise.convolution(
       "conv_out", from: channels[0], to: configuration.outChannels, kernel: configuration.outKernel)
     self.configuration = configuration
-    weightBytes = loader.byteCount
+    bytes = loader.bytes
     layers = loader.layers
   }
 

@@ -23,7 +23,7 @@ struct DenoiserInputs {
       images: requests.map { images[$0] }, branches: requests.map { branches[$0] },
       lambdas: requests.map { lambdas[$0] }, states: requests.map { states[$0] },
       timesteps: requests.map { timesteps[$0] }, prompts: requests.map { prompts[$0] },
-      perturbations: requests.map { perturbations[$0] })
+      perturbations: requests.map { perturbations[$0] }, tokenMerging: tokenMerging)
   }
 
   func kind(_ part: ComputationKind.Part) -> ComputationKind {

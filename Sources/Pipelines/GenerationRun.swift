@@ -1,4 +1,5 @@
 import DenseTensors
+import Networks
 import Sampling
 import Tensors
 
@@ -6,18 +7,18 @@ extension TextToImagePipeline {
   /// Generates the images of many requests.
   ///
   /// Requests of the same sampler, size and guidance scale share batches, in which every image is the same bits as alone.
-  /// While a batch is denoised, the one before is decoded (see ``overlapsDecoding``). A cancelled task stops within one
-  /// evaluation of the model.
+  /// While a batch is denoised, the one before is decoded (see ``overlapsDecoding``), unless the pipeline is staged. A
+  /// cancelled task stops within one evaluation of the model.
   ///
   /// - Parameter observe: is told of every step and every image as it happens; requests that share no batch may be
   ///   finished in another order than they were given.
   /// - Returns: the images of each request.
   /// - Throws: `CancellationError`; `SamplingError` and ``PipelineError`` for requests that cannot be met, before anything
-  ///   is computed.
+  ///   is computed; ``PipelineError/unusableImage(index:flaw:)``; `CheckpointError` where a staged network cannot be read.
   public nonisolated(nonsending) func generate(
     _ requests: [GenerationRequest], observe: (GenerationEvent) throws -> Void = { _ in }
   ) async throws -> [[GeneratedImage]] {
-    let groups = try groups(of: requests)
+    var groups = try groups(of: requests)
     let overlaps = try checkMemory(of: groups, requests)
     for text in requests.flatMap({ texts(of: $0).positive + texts(of: $0).negative }) {
       let discarded = promptEncoder.tokenizer.encode(text).discardedText
@@ -35,8 +36,13 @@ extension TextToImagePipeline {
         results[image.request].append(image)
       }
     }
+    for index in groups.indices { groups[index].picture = try groups[index].source.map(encode) }
+    // Of all at once where the text encoder would be read again for every batch.
+    let encodedBefore = residency == .staged ? try encoded(allTexts(of: requests)) : nil
     let memory = ActivationMemory(plans)
+    var held: NetworkSlot<UNet2DConditionModel>.Hold? = try denoiserSlot.hold()
     var known: [Int: Prompts] = [:]
+    var waiting: [SampledBatch] = []
     var done = 0
     let total = requests.reduce(0) { $0 + $1.count }
     try await withThrowingTaskGroup(of: Void.self) { decoding in
@@ -46,7 +52,15 @@ extension TextToImagePipeline {
           let batch = Array(group.images[first..<min(first + batchSize, group.images.count)])
           let positions = done..<done + batch.count
           done = positions.upperBound
-          extend(&known, to: Set(batch.map(\.request)), of: requests)
+          let wanted = Set(batch.map(\.request))
+          // Those that are there as they are.
+          known = known.filter { wanted.contains($0.key) }
+          let missing = wanted.filter { known[$0] == nil }.sorted()
+          let new = missing.map { requests[$0] }
+          let texts = try encodedBefore ?? encoded(allTexts(of: new))
+          for (request, prompts) in zip(missing, prompts(of: new, from: texts, with: held!.network)) {
+            known[request] = prompts
+          }
           let steps = group.stepCache.map { StepCacheMemory($0) }
           let samples = try await group.sampler.sample(
             fields: batch.map { NoiseField(seed: requests[$0.request].seed, image: UInt32($0.index)) },
@@ -58,27 +72,40 @@ extension TextToImagePipeline {
             denoise: {
               try denoise(
                 $0, prompts: batch.map { known[$0.request]! }, tokenMerging: group.tokenMerging, steps: steps,
-                memory: memory)
+                with: held!.network, memory: memory)
             })
-          let counts = steps.map { steps in batch.indices.map { steps.counts(of: $0) } }
+          let sampled = SampledBatch(
+            samples: samples, counts: steps.map { steps in batch.indices.map { steps.counts(of: $0) } }, images: batch)
           steps?.removeAll()
           try Task.checkCancellation()
+          if residency == .staged {
+            waiting.append(sampled)
+            continue
+          }
           // Latents of one batch at most wait to be decoded.
           try await decoding.next()
           try deliver(outbox.take())
           if overlaps, done < total {
             decoding.addTask { [self] in
               do {
-                try decode(samples, counts, of: batch, memory: ActivationMemory(plans)) { outbox.put($0) }
+                try decode(sampled, memory: ActivationMemory(plans)) { outbox.put($0) }
               } catch {
                 outbox.fail(error)
               }
             }
           } else {
-            try decode(samples, counts, of: batch, memory: memory) { try deliver([$0]) }
+            try decode(sampled, memory: memory) { try deliver([$0]) }
           }
         }
       }
+    }
+    guard !waiting.isEmpty else { return results }
+    held = nil
+    known = [:]
+    memory.release()
+    let autoencoder = try autoencoderSlot.hold()
+    try withExtendedLifetime(autoencoder) {
+      for batch in waiting { try decode(batch, memory: memory) { try deliver([$0]) } }
     }
     return results
   }
@@ -119,26 +146,29 @@ extension TextToImagePipeline {
     }
   }
 
-  /// Keeps prompts for `wanted` alone, those that are there as they are.
-  private func extend(_ known: inout [Int: Prompts], to wanted: Set<Int>, of requests: [GenerationRequest]) {
-    known = known.filter { wanted.contains($0.key) }
-    let missing = wanted.filter { known[$0] == nil }.sorted()
-    for (request, prompts) in zip(missing, prompts(of: missing.map { requests[$0] })) { known[request] = prompts }
-  }
-
   private func decode(
-    _ samples: [SamplingResult<DenseTensor<Float>>], _ counts: [StepCacheCounts]?, of batch: [RequestGroup.ImageID],
-    memory: ActivationMemory<ComputationKind>, deliver: (GeneratedImage) throws -> Void
+    _ batch: SampledBatch, memory: ActivationMemory<ComputationKind>, deliver: (GeneratedImage) throws -> Void
   ) throws {
-    for (position, (sample, id)) in zip(samples, batch).enumerated() {
+    let autoencoder = try autoencoder
+    for (position, (sample, id)) in zip(batch.samples, batch.images).enumerated() {
       try Task.checkCancellation()
-      var image = try decode([sample.state], firstIndex: id.index, memory: memory)[0]
+      var image = try decode([sample.state], firstIndex: id.index, with: autoencoder, memory: memory)[0]
+      if let flaw = image.pixels.withUnsafeBufferPointer(ImageFlaw.init) {
+        throw PipelineError.unusableImage(index: id.index, flaw: flaw)
+      }
       image.request = id.request
       image.sampling = sample
-      image.stepCacheCounts = counts?[position]
+      image.stepCacheCounts = batch.counts?[position]
       try deliver(image)
     }
   }
+}
+
+/// Images whose latents are ready.
+private struct SampledBatch: Sendable {
+  let samples: [SamplingResult<DenseTensor<Float>>]
+  let counts: [StepCacheCounts]?
+  let images: [RequestGroup.ImageID]
 }
 
 /// Images on their way from the task that decodes to the one that denoises, which hands them on.

@@ -17,16 +17,8 @@ public struct ModelQuantizer: Sendable {
   public var observer: RangeObserver = .meanSquaredError
   /// Decibels of a layer's outputs, below which it is stored as bf16.
   public var threshold: Double
-  /// Decibels that images must have.
-  public var requiredPSNR = 20.0
-  /// What the calibration shows and the images are compared on.
-  public var prompts = [
-    "a bold red letter A on a white background, serif", "a yellow digit 7 on a purple background, sans",
-    "a photograph of a lighthouse at dusk", "a watercolour of a fox in the snow",
-  ]
-  public var steps = 10
-  public var guidanceScale = 7.5
-  public var seed: UInt64 = 0
+  /// What the images must be like, and what they show, in the calibration too.
+  public var gate = QualityGate()
 
   /// - Parameter threshold: nil is 25 dB, and 12 dB for four bits.
   public init(_ format: StorageFormat, threshold: Double? = nil) {
@@ -36,14 +28,15 @@ public struct ModelQuantizer: Sendable {
 
   /// Writes the quantized model to `url`, where there must be nothing yet. It appears whole or not at all.
   ///
-  /// - Throws: ``QuantizationFailure`` where the images are too far from the original's; `CheckpointError` and
+  /// - Throws: ``QuantizationFailure`` where the images are too far from the original's, ``QualityFailure`` where they are
+  ///   none; `CheckpointError` and
   ///   ``PipelineError`` for a model that cannot be read or a folder that cannot be written.
   public func quantize(_ folder: ModelFolder, to url: URL) async throws -> QuantizationReport {
     guard !FileManager.default.fileExists(atPath: url.path) else {
       throw CheckpointError(.unwritableFile, file: url, found: "something there", expected: "a new folder")
     }
     let reference = try TextToImagePipeline(folder, precision: .float32)
-    let bulk = try UNet2DConditionModel(folder, precision: .int8).layers.filter { $0.format == .int8 }
+    let bulk = try UNet2DConditionModel(folder, precision: .int8, isOutline: true).layers.filter { $0.format == .int8 }
     let writer = QuantizedFolderWriter(folder: folder, format: format, observer: observer)
     let partial = url.deletingLastPathComponent()
       .appending(path: ".\(UUID().uuidString).partial", directoryHint: .isDirectory)
@@ -53,8 +46,8 @@ public struct ModelQuantizer: Sendable {
     try writer.writeDenoiser(bulk: bulk, kept: [], to: partial)
 
     var candidate = try TextToImagePipeline(ModelFolder(url: partial))
-    let comparison = LayerComparison(with: candidate.denoiser.layers)
-    let originals = try await comparison.observe { try await generate(with: reference) }
+    let comparison = try LayerComparison(with: candidate.denoiser.layers)
+    let originals = try await comparison.observe { try await pictures(of: reference) }
     let sums = comparison.sums
     func ratio(_ layer: PackedWeights) -> Double? {
       sums[layer.name].map { decibels(signal: $0.signal, noise: $0.noise) }
@@ -66,9 +59,13 @@ public struct ModelQuantizer: Sendable {
       try writer.writeDenoiser(bulk: bulk, kept: Set(kept.map(\.name)), to: partial)
       candidate = try TextToImagePipeline(ModelFolder(url: partial))
     }
-    let images = try await generate(with: candidate)
-    let ratios = zip(images, originals).map { $0.psnr(to: $1) }
-    let errors = ratios.map { pow(10, -$0 / 10) }
+    let images: [Image]
+    do {
+      images = try await pictures(of: candidate)
+    } catch PipelineError.unusableImage(_, let flaw) {
+      throw QualityFailure(format: format.rawValue, reason: .flaw(flaw))
+    }
+    let quality = ImageComparison(images, with: originals)
     let stored = try WeightStore(folder: partial.appending(path: "unet"))
     let report = QuantizationReport(
       format: format.rawValue, threshold: threshold,
@@ -83,9 +80,8 @@ public struct ModelQuantizer: Sendable {
       originalBytes: try writer.weightBytes(of: folder), bytes: try writer.weightBytes(of: ModelFolder(url: partial)),
       originalDenoiserBytes: try writer.weightBytes(of: folder, components: ["unet"]),
       denoiserBytes: try writer.weightBytes(of: ModelFolder(url: partial), components: ["unet"]),
-      psnr: -10 * log10(errors.reduce(0, +) / Double(errors.count)), worstPSNR: ratios.min() ?? .infinity,
-      ssim: zip(images, originals).map { $0.ssim(to: $1) }.reduce(0, +) / Double(images.count),
-      requiredPSNR: requiredPSNR, images: images.count)
+      psnr: quality.psnr, worstPSNR: quality.worstPSNR, ssim: quality.ssim,
+      requiredPSNR: gate.requiredPSNR, images: images.count)
     guard report.isGood else { throw QuantizationFailure(report: report) }
     do {
       try FileManager.default.moveItem(at: partial, to: url)
@@ -95,16 +91,9 @@ public struct ModelQuantizer: Sendable {
     return report
   }
 
-  /// An image of each prompt, each with a seed of its own.
-  private func generate(with pipeline: TextToImagePipeline) async throws -> [Image] {
-    var images: [Image] = []
-    for (index, prompt) in prompts.enumerated() {
-      let request = GenerationRequest(
-        prompt, solver: pipeline.scheduler.family == .flow ? nil : "dpm++2m", steps: steps,
-        guidanceScale: guidanceScale,
-        seed: seed &+ UInt64(index))
-      images += try await pipeline.generate(request).map(\.image)
-    }
-    return images
+  private func pictures(of pipeline: TextToImagePipeline) async throws -> [Image] {
+    var gate = gate
+    if gate.template.solver == nil, pipeline.scheduler.family != .flow { gate.template.solver = "dpm++2m" }
+    return try await gate.images(of: pipeline)
   }
 }

@@ -5,23 +5,46 @@ import Tensors
 
 /// The memory that generating takes, in bytes, as it is known beforehand.
 public struct MemoryEstimate: Hashable, Sendable {
+  public let residency: Residency
+  /// Of all networks.
   public let weights: Int
-  /// The tensors of one evaluation of the denoiser with what a step cache keeps, and of decoding one image.
+  /// The tensors of encoding prompts, of one evaluation of the denoiser with what a step cache keeps, and of decoding one
+  /// image, or encoding it where a request starts from one.
+  public let encoding: Int
   public let denoising: Int
   public let decoding: Int
 
   /// Whether one batch is decoded while the next is denoised.
   public let overlaps: Bool
 
-  /// Weights, and of the rest the larger, or both where they overlap. Images, states of the sampler and what each thread
-  /// keeps for its kernels, about a megabyte, come on top.
-  public var peak: Int { weights + (overlaps ? denoising + decoding : max(denoising, decoding)) }
+  let textEncoder: NetworkBytes
+  let denoiser: NetworkBytes
+  let autoencoder: NetworkBytes
+
+  /// Where all networks are resident, weights, and of the rest the largest, or what overlaps together. Where they are
+  /// staged, the most that a stage takes: a network's weights while they are read, or with its tensors. Images, latents,
+  /// states of the sampler, prompts and what each thread keeps for its kernels, about a megabyte, come on top, and so does
+  /// the program itself.
+  public var peak: Int {
+    switch residency {
+    case .resident: weights + max(encoding, overlaps ? denoising + decoding : max(denoising, decoding))
+    case .staged: stages.max()!
+    }
+  }
+
+  /// Of the text encoder, the denoiser and the autoencoder by itself.
+  private var stages: [Int] {
+    [(textEncoder, encoding), (denoiser, denoising), (autoencoder, decoding)].map { network, tensors in
+      max(network.peak, network.total + tensors)
+    }
+  }
 }
 
 /// What the networks of a pipeline are run with: computations of one kind have the same tensors.
 enum ComputationKind: Hashable, Sendable {
   case denoising([GuidanceBranch.Perturbation], Shape, promptLengths: [Int], Part, tokenMerging: Double)
   case decoding(Shape)
+  case encoding(Shape)
 
   /// How much of the denoiser is run.
   enum Part: Hashable {
@@ -36,19 +59,25 @@ enum ComputationKind: Hashable, Sendable {
 extension TextToImagePipeline {
   /// The memory that a request takes.
   ///
+  /// - Parameter residency: nil is the pipeline's.
   /// - Throws: as ``generate(_:observe:)`` does for a request that cannot be met.
-  public func memory(for request: GenerationRequest) throws -> MemoryEstimate {
-    try memory(for: [request])
+  public func memory(for request: GenerationRequest, residency: Residency? = nil) throws -> MemoryEstimate {
+    try memory(for: [request], residency: residency)
   }
 
   /// The memory that requests take which are generated together.
   ///
+  /// - Parameter residency: nil is the pipeline's.
   /// - Throws: as ``generate(_:observe:)`` does for requests that cannot be met.
-  public func memory(for requests: [GenerationRequest]) throws -> MemoryEstimate {
-    try memory(for: groups(of: requests), limit: requests.compactMap(\.memoryLimit).min())
+  public func memory(for requests: [GenerationRequest], residency: Residency? = nil) throws -> MemoryEstimate {
+    try memory(for: groups(of: requests), limit: requests.compactMap(\.memoryLimit).min(), residency: residency)
   }
 
-  private func memory(for groups: [RequestGroup], limit: Int?) throws -> MemoryEstimate {
+  private func memory(
+    for groups: [RequestGroup], limit: Int?, residency: Residency? = nil
+  ) throws -> MemoryEstimate {
+    let residency = residency ?? self.residency
+    let denoiser = denoiserSlot.outline
     var denoising = 0
     var decoding = 0
     for group in groups {
@@ -63,19 +92,31 @@ extension TextToImagePipeline {
         denoising,
         group.stepCache?.bytes(of: batch, shape: group.shape, promptLength: tokens, in: denoiser)
           ?? denoiser.activationPlan(
-            batch: batch, height: height, width: width, promptLength: tokens, tokenMerging: group.tokenMerging
+            batch: min(batch, max(evaluationSize ?? batch, 1)), height: height, width: width, promptLength: tokens,
+            tokenMerging: group.tokenMerging
           ).peakBytes)
-      decoding = max(decoding, autoencoder.decodingPlan(height: height, width: width).peakBytes)
+      decoding = max(decoding, autoencoderSlot.outline.decodingPlan(height: height, width: width).peakBytes)
+      if let source = group.source {
+        let plan = autoencoderSlot.outline.encodingPlan(height: source.height, width: source.width)
+        decoding = max(decoding, plan.peakBytes)
+      }
     }
-    let weights = promptEncoder.model.weightBytes + denoiser.weightBytes + autoencoder.weightBytes
+    let textEncoder = promptEncoder.slot.outline
+    let texts = min(groups.reduce(0) { $0 + $1.members.count } * 2, PromptEncoder.batchSize)
+    let autoencoder = autoencoderSlot.outline
+    let weights = textEncoder.weightBytes + denoiser.weightBytes + autoencoder.weightBytes
     let fits = limit.map { weights + denoising + decoding <= $0 } ?? true
     return MemoryEstimate(
-      weights: weights, denoising: denoising, decoding: decoding, overlaps: fits && overlaps(decodingOf: groups))
+      residency: residency, weights: weights,
+      encoding: textEncoder.activationPlan(prompts: texts).peakBytes, denoising: denoising, decoding: decoding,
+      overlaps: fits && overlaps(decodingOf: groups, residency), textEncoder: textEncoder.bytes,
+      denoiser: denoiser.bytes,
+      autoencoder: autoencoder.bytes)
   }
 
   /// Never on one thread, since decoding would bring a second.
-  private func overlaps(decodingOf groups: [RequestGroup]) -> Bool {
-    overlapsDecoding && ThreadPool.threadCount > 1
+  private func overlaps(decodingOf groups: [RequestGroup], _ residency: Residency) -> Bool {
+    residency == .resident && overlapsDecoding && ThreadPool.threadCount > 1
       && groups.reduce(0) { $0 + ($1.images.count + batchSize - 1) / batchSize } > 1
   }
 
@@ -83,7 +124,9 @@ extension TextToImagePipeline {
   ///
   /// - Throws: ``PipelineError/insufficientMemory(needed:limit:)``.
   func checkMemory(of groups: [RequestGroup], _ requests: [GenerationRequest]) throws -> Bool {
-    guard let limit = requests.compactMap(\.memoryLimit).min() else { return overlaps(decodingOf: groups) }
+    guard let limit = requests.compactMap(\.memoryLimit).min() else {
+      return overlaps(decodingOf: groups, residency)
+    }
     let estimate = try memory(for: groups, limit: limit)
     guard estimate.peak <= limit else { throw PipelineError.insufficientMemory(needed: estimate.peak, limit: limit) }
     return estimate.overlaps

@@ -59,12 +59,13 @@ extension TextToImagePipeline {
   }
 
   private func perturbation(of branch: GuidanceBranch) throws(UnknownLayerError) -> UNetPerturbation? {
-    switch branch.perturbation {
+    let model = denoiserSlot.outline
+    return switch branch.perturbation {
     case .none, .weakModel: nil
-    case .identityAttention(let layers): try denoiser.perturbation(.identityAttention, layers: layers)
+    case .identityAttention(let layers): try model.perturbation(.identityAttention, layers: layers)
     case .blurredQueries(let sigma, let layers):
-      try denoiser.perturbation(.blurredQueries(sigma: sigma), layers: layers)
-    case .skipped(let layers): try denoiser.perturbation(.skipped, layers: layers)
+      try model.perturbation(.blurredQueries(sigma: sigma), layers: layers)
+    case .skipped(let layers): try model.perturbation(.skipped, layers: layers)
     }
   }
 
@@ -76,25 +77,31 @@ extension TextToImagePipeline {
   ///   - steps: what is known from earlier evaluations of the same images, where not all are to be made in full; then no
   ///     tokens are merged.
   /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)`` for a branch without a prompt; `UnknownLayerError`
-  ///   for one that disturbs a layer that is not there.
+  ///   for one that disturbs a layer that is not there; `CheckpointError` where the denoiser is not in memory and cannot
+  ///   be read.
   public func denoise(
     _ requests: [DenoiserRequest<DenseTensor<Float>>], prompts: [Prompts], tokenMerging: Double? = nil,
     steps: StepCacheMemory? = nil
   ) throws -> [DenseTensor<Float>] {
-    try denoise(requests, prompts: prompts, tokenMerging: tokenMerging, steps: steps, memory: nil)
+    try denoise(requests, prompts: prompts, tokenMerging: tokenMerging, steps: steps, with: denoiser, memory: nil)
   }
 
   func denoise(
     _ requests: [DenoiserRequest<DenseTensor<Float>>], prompts: [Prompts], tokenMerging: Double?,
-    steps: StepCacheMemory?,
+    steps: StepCacheMemory?, with model: UNet2DConditionModel,
     memory: ActivationMemory<ComputationKind>?
   ) throws -> [DenseTensor<Float>] {
     var inputs = try inputs(of: requests, prompts: prompts)
-    if let steps { return steps.outputs(of: inputs, with: self) }
+    if let steps { return steps.outputs(of: inputs, with: model, plans: plans) }
     inputs.tokenMerging = tokenMerging ?? 0
-    func evaluate() -> DenseTensor<Float> { inputs.evaluate(denoiser) }
-    let output = memory?.run(inputs.kind(.whole), evaluate) ?? evaluate()
-    return requests.indices.map { output[outer: $0] }
+    let size = max(evaluationSize ?? requests.count, 1)
+    return stride(from: 0, to: requests.count, by: size).flatMap { first in
+      let range = first..<min(first + size, requests.count)
+      let own = range.count == requests.count ? inputs : inputs[Array(range)]
+      func evaluate() -> DenseTensor<Float> { own.evaluate(model) }
+      let output = memory?.run(own.kind(.whole), evaluate) ?? evaluate()
+      return range.indices.map { output[outer: $0 - first] }
+    }
   }
 
   private func inputs(

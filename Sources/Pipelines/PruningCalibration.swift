@@ -11,17 +11,18 @@ extension TextToImagePipeline {
   ///   - prompts: of an image each.
   ///   - steps: of the model's own solver.
   ///   - limit: the most points to return, evenly spread over steps, images and branches of guidance.
-  /// - Throws: `SamplingError`, `CancellationError`.
+  /// - Throws: `SamplingError`, `CancellationError`, `CheckpointError`.
   public nonisolated(nonsending) func calibrationSamples(
     prompts: [String], steps: Int = 10, guidanceScale: Double = 4, seed: UInt64 = 0, limit: Int = 64
   ) async throws -> [CalibrationSample] {
     let plan = try scheduler.plan(scheduler.defaultSolver, steps: steps)
     let shape = try latentShape(size: nil)
+    let denoiser = try denoiser
     var samples: [CalibrationSample] = []
     for first in stride(from: 0, to: prompts.count, by: batchSize) {
       let range = first..<min(first + batchSize, prompts.count)
-      let pairs = range.map { index in
-        let embeddings = promptEncoder([defaultNegativePrompt, prompts[index]])
+      let pairs = try range.map { index in
+        let embeddings = try promptEncoder([defaultNegativePrompt, prompts[index]])
         return Prompts(denoiser, positive: [embeddings[1]], negative: [embeddings[0]])
       }
       let _: [DenseTensor<Float>] = try await plan.run(
@@ -35,7 +36,8 @@ extension TextToImagePipeline {
               CalibrationSample(
                 input: .combining((scale, request.state)), timestep: request.time.timestep, prompt: prompt))
           }
-          return try denoise(requests, prompts: pairs)
+          return try denoise(
+            requests, prompts: pairs, tokenMerging: nil, steps: nil, with: denoiser, memory: nil)
         })
     }
     guard limit > 0 else { return [] }

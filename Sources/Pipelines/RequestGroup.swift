@@ -10,8 +10,9 @@ struct RequestGroup {
   /// Of one image's latents.
   let shape: Shape
   let noise: NoiseSource<DenseTensor<Float>>
-  /// Latents of the image that all of the group's start from.
-  let picture: DenseTensor<Float>?
+  /// What all of the group's images start from, and its latents once it is encoded.
+  let source: Image?
+  var picture: DenseTensor<Float>?
   /// What each image starts from in place of noise, `[count, height, width, channels]`.
   let latents: DenseTensor<Float>?
   /// As ``GenerationRequest/tokenMerging``.
@@ -82,7 +83,7 @@ extension TextToImagePipeline {
         throw PipelineError.invalidRequest(name: "the token merging", found: "\(share)", expected: "0 to 0.75")
       }
       if let stepCache = request.stepCache {
-        try stepCache.check(for: denoiser)
+        try stepCache.check(for: denoiserSlot.outline)
         if let share = request.tokenMerging, share > 0 {
           throw PipelineError.invalidRequest(
             name: "the token merging", found: "\(share) with a step cache", expected: "one of the two")
@@ -106,21 +107,21 @@ extension TextToImagePipeline {
   private func group(of request: GenerationRequest, shape: Shape) throws -> RequestGroup {
     let sampler = try sampler(for: request)
     let classifierFree = try ClassifierFreeGuidance(scale: request.guidanceScale)
-    let picture = try picture(of: request)
+    try checkSource(of: request)
     if let latents = request.latents, latents.shape != Shape([request.count] + shape.dimensions) {
       throw PipelineError.invalidRequest(
         name: "the latents' shape", found: "\(latents.shape)", expected: "\([request.count] + shape.dimensions)")
     }
     return RequestGroup(
       sampler: sampler, guidance: request.guidance ?? classifierFree, shape: shape,
-      noise: request.noise.source(seed: request.seed, count: request.count), picture: picture,
+      noise: request.noise.source(seed: request.seed, count: request.count), source: request.image,
       latents: request.latents, tokenMerging: request.tokenMerging ?? 0, stepCache: request.stepCache,
       members: [])
   }
 
-  /// The latents of the image that a request starts from, if it does.
-  private func picture(of request: GenerationRequest) throws(PipelineError) -> DenseTensor<Float>? {
-    guard let image = request.image else { return nil }
+  /// Refuses an image to start from that does not fit the rest of the request.
+  private func checkSource(of request: GenerationRequest) throws(PipelineError) {
+    guard let image = request.image else { return }
     guard request.latents == nil else {
       throw .invalidRequest(name: "the start", found: "an image and latents", expected: "one of them")
     }
@@ -128,7 +129,6 @@ extension TextToImagePipeline {
       throw .invalidRequest(
         name: "the image", found: "\(image.width)x\(image.height)", expected: "\(size.width)x\(size.height)")
     }
-    return try encode(image)
   }
 
   /// The prompts of a request, negative ones first.
@@ -137,10 +137,20 @@ extension TextToImagePipeline {
     return ([negative] + request.furtherNegativePrompts, [request.prompt] + request.furtherPrompts)
   }
 
-  /// The denoiser's view of the prompts of each request; what several have in common, or the cache has, is encoded once.
-  func prompts(of requests: [GenerationRequest]) -> [Prompts] {
+  /// All texts of requests, as often as they come.
+  func allTexts(of requests: [GenerationRequest]) -> [String] {
+    requests.map(texts).flatMap { $0.negative + $0.positive }
+  }
+
+  /// The denoiser's view of the prompts of each request.
+  ///
+  /// - Parameter encoded: of all their texts; what several have in common is prepared once.
+  func prompts(
+    of requests: [GenerationRequest], from encoded: [PipelineCaches.PromptKey: EncodedText],
+    with model: UNet2DConditionModel
+  ) -> [Prompts] {
     let texts = requests.map(texts)
-    var rest = prepared(texts.flatMap { $0.negative + $0.positive })[...]
+    var rest = prepared(allTexts(of: requests), from: encoded, with: model)[...]
     func next(_ count: Int) -> [UNet2DConditionModel.Prompt] {
       defer { rest = rest.dropFirst(count) }
       return Array(rest.prefix(count))

@@ -9,22 +9,39 @@ import Tensors
 /// Its only state are caches that change no result: any number of tasks can generate with one pipeline at once.
 public struct TextToImagePipeline: Sendable {
   public let promptEncoder: PromptEncoder
-  public let denoiser: UNet2DConditionModel
-  public let autoencoder: AutoencoderKL
   public let scheduler: SchedulerConfiguration
   /// What the denoiser computes with.
   public let precision: Precision
+  /// When the networks are in memory.
+  public let residency: Residency
   /// What is remembered between requests, by all copies of this pipeline.
   public let caches: PipelineCaches
   /// A pipeline with other weights is another model to the caches.
   let identity = ModelIdentity()
   let plans = ActivationMemory<ComputationKind>.Plans()
+  let denoiserSlot: NetworkSlot<UNet2DConditionModel>
+  let autoencoderSlot: NetworkSlot<AutoencoderKL>
+
+  /// The denoiser, read from the model's folder where it is not in memory: keep it for as long as it is of use.
+  ///
+  /// - Throws: `CheckpointError`.
+  public var denoiser: UNet2DConditionModel { get throws { try denoiserSlot.hold().network } }
+  /// The autoencoder, read from the model's folder where it is not in memory.
+  ///
+  /// - Throws: `CheckpointError`.
+  public var autoencoder: AutoencoderKL { get throws { try autoencoderSlot.hold().network } }
+  public var denoiserConfiguration: UNetConfiguration { denoiserSlot.outline.configuration }
+  public var autoencoderConfiguration: AutoencoderConfiguration { autoencoderSlot.outline.configuration }
 
   /// What takes the place of an empty negative prompt in every request.
   public var defaultNegativePrompt = ""
 
   /// The most images that go through the denoiser side by side.
   public var batchSize = 8
+
+  /// The most branches of guidance, over all images of a batch, that go through the denoiser side by side; nil is all.
+  /// Fewer take less memory and give the same bits. Step caches take all.
+  public var evaluationSize: Int?
 
   /// Whether a batch is decoded while the next one is denoised, where a request's memory limit leaves room for both.
   ///
@@ -38,27 +55,35 @@ public struct TextToImagePipeline: Sendable {
   ///   - precision: what the denoiser computes with, and what runs once for each image, where that is as fast. nil is
   ///     what a folder was quantized for, and single precision for others.
   ///   - caches: which other pipelines may share.
+  ///   - residency: whether the networks are read now or, checked now but for their numbers, when they are needed.
   /// - Throws: `CheckpointError` where a file is broken or asks for something unsupported; ``PipelineError`` where the
   ///   components do not fit each other.
   public init(
-    _ folder: ModelFolder, precision: Precision? = nil, caches: PipelineCaches = PipelineCaches()
+    _ folder: ModelFolder, precision: Precision? = nil, caches: PipelineCaches = PipelineCaches(),
+    residency: Residency = .resident
   ) throws {
     self.caches = caches
+    self.residency = residency
     guard folder.className == "StableDiffusionPipeline" else {
       throw PipelineError.unsupportedPipeline(found: folder.className)
     }
     scheduler = try SchedulerConfiguration(folder)
     let precision = try precision ?? folder.weights(component: "unet").storageFormat.map(Precision.init) ?? .float32
     self.precision = precision
-    promptEncoder = try PromptEncoder(folder, precision: precision.aroundDenoiser)
-    denoiser = try UNet2DConditionModel(folder, precision: precision)
-    autoencoder = try AutoencoderKL(folder, precision: precision.aroundDenoiser)
-    let unet = denoiser.configuration
-    guard unet.contextWidth == promptEncoder.model.width else {
-      throw PipelineError.mismatchedComponents(
-        "the text encoder's embeddings are \(promptEncoder.model.width) wide, the UNet wants \(unet.contextWidth)")
+    promptEncoder = try PromptEncoder(folder, precision: precision.aroundDenoiser, residency: residency)
+    denoiserSlot = try NetworkSlot(residency) {
+      try UNet2DConditionModel(folder, precision: precision, isOutline: $0)
     }
-    let channels = autoencoder.configuration.latentChannels
+    autoencoderSlot = try NetworkSlot(residency) {
+      try AutoencoderKL(folder, precision: precision.aroundDenoiser, isOutline: $0)
+    }
+    let unet = denoiserConfiguration
+    let width = promptEncoder.slot.outline.width
+    guard unet.contextWidth == width else {
+      throw PipelineError.mismatchedComponents(
+        "the text encoder's embeddings are \(width) wide, the UNet wants \(unet.contextWidth)")
+    }
+    let channels = autoencoderConfiguration.latentChannels
     guard unet.inChannels == channels, unet.outChannels == channels else {
       throw PipelineError.mismatchedComponents(
         "the VAE has \(channels) latent channels, the UNet takes \(unet.inChannels) and returns \(unet.outChannels)")
@@ -69,14 +94,14 @@ public struct TextToImagePipeline: Sendable {
   ///
   /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)`` for a size that the autoencoder cannot make.
   public func latentShape(size: (width: Int, height: Int)?) throws(PipelineError) -> Shape {
-    let scale = autoencoder.configuration.scale
-    let side = (denoiser.configuration.sampleSize ?? 64) * scale
+    let scale = autoencoderConfiguration.scale
+    let side = (denoiserConfiguration.sampleSize ?? 64) * scale
     let (width, height) = size ?? (side, side)
     guard [width, height].allSatisfy({ $0 > 0 && $0 <= 8192 && $0 % scale == 0 }) else {
       throw .invalidRequest(
         name: "the size", found: "\(width)x\(height)", expected: "multiples of \(scale) up to 8192")
     }
-    return [height / scale, width / scale, autoencoder.configuration.latentChannels]
+    return [height / scale, width / scale, autoencoderConfiguration.latentChannels]
   }
 
   /// What a request is sampled with.
@@ -99,18 +124,19 @@ public struct TextToImagePipeline: Sendable {
   /// The latents that an image becomes, `[height, width, channels]`: the mean of what the encoder says. An image that is
   /// still in the cache is not encoded again.
   ///
-  /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)`` for a size that the autoencoder cannot take.
-  public func encode(_ image: Image) throws(PipelineError) -> DenseTensor<Float> {
+  /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)`` for a size that the autoencoder cannot take;
+  ///   `CheckpointError` where it is not in memory and cannot be read.
+  public func encode(_ image: Image) throws -> DenseTensor<Float> {
     _ = try latentShape(size: (image.width, image.height))
     let key = PipelineCaches.ImageKey(model: identity, image: image)
     if let known = caches.encodedImages[key] { return known }
     let pixels = DenseTensor<Float>(
       image.pixels.map { Float($0) / 127.5 - 1 }, shape: [1, image.height, image.width, 3])
-    let moments = autoencoder.moments(of: pixels)
-    let channels = autoencoder.configuration.latentChannels
-    let (scale, shift) = (
-      Float(autoencoder.configuration.scalingFactor), Float(autoencoder.configuration.shiftFactor)
-    )
+    let autoencoder = try autoencoder
+    let moments = ActivationMemory(plans).run(.encoding(pixels.shape)) { autoencoder.moments(of: pixels) }
+    let configuration = autoencoder.configuration
+    let channels = configuration.latentChannels
+    let (scale, shift) = (Float(configuration.scalingFactor), Float(configuration.shiftFactor))
     let elements = moments.elements
     let means = stride(from: 0, to: elements.count, by: 2 * channels).flatMap { first in
       (first..<first + channels).map { (elements[$0] - shift) * scale }
@@ -141,13 +167,15 @@ public struct TextToImagePipeline: Sendable {
 
   /// Decodes latents, each `[height, width, channels]`, one after another: a decoder's memory is many times a latent's.
   ///
-  /// - Throws: ``ImageError`` where an image would be too large.
-  public func decode(_ latents: [DenseTensor<Float>], firstIndex: Int = 0) throws(ImageError) -> [GeneratedImage] {
-    try decode(latents, firstIndex: firstIndex, memory: ActivationMemory(plans))
+  /// - Throws: ``ImageError`` where an image would be too large; `CheckpointError` where the autoencoder is not in memory
+  ///   and cannot be read.
+  public func decode(_ latents: [DenseTensor<Float>], firstIndex: Int = 0) throws -> [GeneratedImage] {
+    try decode(latents, firstIndex: firstIndex, with: autoencoder, memory: ActivationMemory(plans))
   }
 
   func decode(
-    _ latents: [DenseTensor<Float>], firstIndex: Int, memory: ActivationMemory<ComputationKind>
+    _ latents: [DenseTensor<Float>], firstIndex: Int, with autoencoder: AutoencoderKL,
+    memory: ActivationMemory<ComputationKind>
   ) throws(ImageError) -> [GeneratedImage] {
     var images: [GeneratedImage] = []
     for (offset, latent) in latents.enumerated() {

@@ -13,8 +13,8 @@ import Testing
 
   private func quantizer(_ format: StorageFormat, threshold: Double? = nil) -> ModelQuantizer {
     var quantizer = ModelQuantizer(format, threshold: threshold)
-    quantizer.steps = 4
-    quantizer.prompts = Array(quantizer.prompts.prefix(2))
+    quantizer.gate.template.steps = 4
+    quantizer.gate.prompts = Array(quantizer.gate.prompts.prefix(2))
     return quantizer
   }
 
@@ -22,13 +22,13 @@ import Testing
     try await withFolder { folder in
       let url = folder.appending(path: "model", directoryHint: .isDirectory)
       var quantizer = quantizer(format)
-      if format == .q4 { quantizer.requiredPSNR = 10 }
+      if format == .q4 { quantizer.gate.requiredPSNR = 10 }
       let report = try await quantizer.quantize(Glyphs.epsilon(), to: url)
       let remains = try FileManager.default.contentsOfDirectory(atPath: folder.path)
       #expect(remains == ["model"])
       let pipeline = try TextToImagePipeline(ModelFolder(url: url))
       #expect(pipeline.precision == Precision(format))
-      #expect(report.layers.map(\.name) == pipeline.denoiser.layers.map(\.name))
+      #expect(try report.layers.map(\.name) == pipeline.denoiser.layers.map(\.name))
       #expect(report.isGood && report.images == 2)
       let (unquantized, least): ([String], Double) =
         switch format {
@@ -47,7 +47,7 @@ import Testing
       }
       // What is computed with is what was stored.
       if format == .int8 {
-        let types = Set(pipeline.denoiser.layers.filter { $0.format == .int8 }.map(\.name))
+        let types = try Set(pipeline.denoiser.layers.filter { $0.format == .int8 }.map(\.name))
         #expect(types == Set(report.layers.filter { $0.format == "int8" }.map(\.name)) && !types.isEmpty)
       }
     }
@@ -60,15 +60,15 @@ import Testing
       #expect(report.keptLayers.count > 50)
       #expect(report.layers.allSatisfy { $0.format == "bf16" || $0.format == "fp16" })
       let pipeline = try TextToImagePipeline(ModelFolder(url: url))
-      #expect(pipeline.denoiser.layers.filter { $0.format == .bfloat16 }.count == report.keptLayers.count)
-      #expect(pipeline.denoiser.layers.allSatisfy { $0.format != .int8 })
+      #expect(try pipeline.denoiser.layers.filter { $0.format == .bfloat16 }.count == report.keptLayers.count)
+      #expect(try pipeline.denoiser.layers.allSatisfy { $0.format != .int8 })
     }
   }
 
   @Test func aFormatThatFailsIsRefusedAndLeavesNothing() async throws {
     try await withFolder { folder in
       var quantizer = quantizer(.q4, threshold: 0)
-      quantizer.requiredPSNR = 80
+      quantizer.gate.requiredPSNR = 80
       let error = await #expect(throws: QuantizationFailure.self) {
         try await quantizer.quantize(Glyphs.epsilon(), to: folder.appending(path: "model"))
       }

@@ -49,7 +49,7 @@ struct ReferenceTests {
       let ids = encoder.tokenizer.encode(text).ids
       #expect(ids == (try record.int64s("\(prefix)ids").map { Int($0) }))
       let expected = try Self.tensor("\(prefix)embeddings", in: record)[outer: 0]
-      let error = encoder([text])[0].relativeError(to: expected)
+      let error = try encoder([text])[0].relativeError(to: expected)
       print("case \(number): token ids equal, embeddings of \"\(text)\" within \(error)")
       #expect(error <= 1e-5)
     }

@@ -36,7 +36,7 @@ extension Technique {
     let shrinkage = Double(large) / Double(small)
     var reasons: [String] = []
     if speedup < tolerance * speed, precision == .float16 { reasons.append("halves are stored, floats computed with") }
-    if speedup < tolerance * speed { reasons.append(byKind(full, reduced, bench)) }
+    if speedup < tolerance * speed { reasons.append(try byKind(full, reduced, bench)) }
     if shrinkage < tolerance * size {
       reasons.append("\(decimal(shrinkage, 1))x smaller: what would suffer most keeps more bits")
     }
@@ -51,15 +51,16 @@ extension Technique {
   /// What kinds of layers take of an evaluation in single precision, and how much faster each of them is with fewer bits.
   private static func byKind(
     _ full: TextToImagePipeline, _ reduced: TextToImagePipeline, _ bench: SettingBench
-  ) -> String {
+  ) throws -> String {
     let batch = 2 * Workbench.batchSize
     let latents = DenseTensor<Float>(noise: NoiseField(seed: Workbench.seed), shape: [batch, 16, 16, 4])
-    func evaluate(_ pipeline: TextToImagePipeline) -> [String: Double] {
-      let prompt = pipeline.denoiser.prepare(pipeline.promptEncoder([bench.bench.prompts[0].text])[0])
+    func evaluate(_ pipeline: TextToImagePipeline) throws -> [String: Double] {
+      let denoiser = try pipeline.denoiser
+      let prompt = denoiser.prepare(try pipeline.promptEncoder([bench.bench.prompts[0].text])[0])
       var least: [String: Double] = [:]
       for _ in 0..<5 {
         let profile = Profile.record {
-          pipeline.denoiser(
+          denoiser(
             latents, timesteps: Array(repeating: 500, count: batch), prompts: Array(repeating: prompt, count: batch))
         }.profile
         var seconds: [String: Double] = [:]
@@ -68,7 +69,7 @@ extension Technique {
       }
       return least
     }
-    let (slow, fast) = (evaluate(full), evaluate(reduced))
+    let (slow, fast) = try (evaluate(full), evaluate(reduced))
     let total = slow.values.reduce(0, +)
     let parts = ["convolutions", "linear layers", "attention", "the rest"].compactMap { kind -> String? in
       guard let before = slow[kind], let after = fast[kind] else { return nil }

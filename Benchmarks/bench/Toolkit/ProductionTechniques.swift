@@ -9,7 +9,7 @@ extension Technique {
       let request = bench.requests(choices, count: 1)
       let texts = [bench.bench.prompts[0].text, ""]
       let ratio = try await SettingBench.speedup {
-        _ = pipeline.promptEncoder(texts)
+        _ = try pipeline.promptEncoder(texts)
       } over: {
         _ = try await pipeline.generate(request)
       }

@@ -41,6 +41,11 @@ void fs_pool_release(fs_pool *pool);
 // in its place larger. For one task at a time.
 void *fs_thread_scratch(size_t bytes);
 
+// --- Memory (memory.c)
+
+// Gives freed memory back to the system, where the allocator would keep it for later.
+void fs_release_memory(void);
+
 // --- Convolution and linear layers (gemm_body.h, halves_body.h, bfloat16_body.h, int8_body.h, packing.c)
 
 // Outputs per panel of packed weights.

@@ -50,20 +50,53 @@ final class EvaluationCounter: Sendable {
 }
 
 extension TextToImagePipeline {
-  /// The denoiser's view of texts. Those that are not in the cache are encoded together, each once.
-  func prepared(_ texts: [String]) -> [UNet2DConditionModel.Prompt] {
-    let keys = texts.map { PipelineCaches.PromptKey(model: identity, tokens: promptEncoder.tokenizer.encode($0).ids) }
-    var known: [PipelineCaches.PromptKey: UNet2DConditionModel.Prompt] = [:]
+  /// A text on its way to the denoiser.
+  enum EncodedText {
+    /// `[tokens, width]`.
+    case embeddings(DenseTensor<Float>)
+    case prompt(UNet2DConditionModel.Prompt)
+  }
+
+  private func key(of text: String) -> PipelineCaches.PromptKey {
+    PipelineCaches.PromptKey(model: identity, tokens: promptEncoder.tokenizer.encode(text).ids)
+  }
+
+  /// What the cache has of texts, and the embeddings of the others, each encoded once.
+  func encoded(_ texts: [String]) throws -> [PipelineCaches.PromptKey: EncodedText] {
+    var known: [PipelineCaches.PromptKey: EncodedText] = [:]
     var missing: [PipelineCaches.PromptKey] = []
-    for key in keys where known[key] == nil && !missing.contains(key) {
-      if let prompt = caches.prompts[key] { known[key] = prompt } else { missing.append(key) }
+    var isMissing: Set<PipelineCaches.PromptKey> = []
+    for key in texts.map(key) where known[key] == nil && !isMissing.contains(key) {
+      if let prompt = caches.prompts[key] {
+        known[key] = .prompt(prompt)
+      } else {
+        missing.append(key)
+        isMissing.insert(key)
+      }
     }
-    for (key, embedding) in zip(missing, promptEncoder(tokens: missing.map(\.tokens))) {
-      let prompt = denoiser.prepare(embedding)
-      caches.prompts.insert(
-        prompt, for: key, bytes: prompt.byteCount + key.tokens.count * MemoryLayout<Int>.stride)
-      known[key] = prompt
+    for (key, embeddings) in zip(missing, try promptEncoder(tokens: missing.map(\.tokens))) {
+      known[key] = .embeddings(embeddings)
     }
-    return keys.map { known[$0]! }
+    return known
+  }
+
+  /// The denoiser's view of texts that have been encoded.
+  func prepared(
+    _ texts: [String], from encoded: [PipelineCaches.PromptKey: EncodedText], with model: UNet2DConditionModel
+  ) -> [UNet2DConditionModel.Prompt] {
+    var known: [PipelineCaches.PromptKey: UNet2DConditionModel.Prompt] = [:]
+    return texts.map { text in
+      let key = key(of: text)
+      if let prompt = known[key] { return prompt }
+      switch encoded[key]! {
+      case .prompt(let prompt): known[key] = prompt
+      case .embeddings(let embeddings):
+        let prompt = model.prepare(embeddings)
+        caches.prompts.insert(
+          prompt, for: key, bytes: prompt.byteCount + key.tokens.count * MemoryLayout<Int>.stride)
+        known[key] = prompt
+      }
+      return known[key]!
+    }
   }
 }

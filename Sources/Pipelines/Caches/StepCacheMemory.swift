@@ -46,21 +46,25 @@ public final class StepCacheMemory {
   }
 
   /// The model's outputs, of which some are computed in full.
-  func outputs(of inputs: DenoiserInputs, with pipeline: TextToImagePipeline) -> [DenseTensor<Float>] {
+  func outputs(
+    of inputs: DenoiserInputs, with model: UNet2DConditionModel, plans: ActivationMemory<ComputationKind>.Plans
+  ) -> [DenseTensor<Float>] {
     switch cache.reuse {
-    case .output: outputs(of: inputs, pipeline)
-    case .deepFeatures(let depth): outputs(of: inputs, depth: depth, pipeline)
+    case .output: outputs(of: inputs, model, plans)
+    case .deepFeatures(let depth): outputs(of: inputs, depth: depth, model, plans)
     }
   }
 
-  private func outputs(of inputs: DenoiserInputs, _ pipeline: TextToImagePipeline) -> [DenseTensor<Float>] {
+  private func outputs(
+    of inputs: DenoiserInputs, _ model: UNet2DConditionModel, _ plans: ActivationMemory<ComputationKind>.Plans
+  ) -> [DenseTensor<Float>] {
     let full = fullRequests(inputs)
     var outputs: [DenseTensor<Float>?] = inputs.indices.map { index in
       full.contains(index) ? nil : carriedOn(inputs, index)
     }
     if !full.isEmpty {
       let own = inputs[full]
-      let computed = arena(.whole, pipeline).run(own.kind(.whole)) { own.evaluate(pipeline.denoiser) }
+      let computed = arena(.whole, plans).run(own.kind(.whole)) { own.evaluate(model) }
       for (place, index) in full.enumerated() {
         outputs[index] = computed[outer: place]
         remember(outputs[index]!, of: inputs, index)
@@ -73,12 +77,12 @@ public final class StepCacheMemory {
   }
 
   private func outputs(
-    of inputs: DenoiserInputs, depth: Int, _ pipeline: TextToImagePipeline
+    of inputs: DenoiserInputs, depth: Int, _ model: UNet2DConditionModel,
+    _ plans: ActivationMemory<ComputationKind>.Plans
   ) -> [DenseTensor<Float>] {
-    let model = pipeline.denoiser
     var maps: [DenseTensor<Float>]?
     if case .change = cache.schedule {
-      maps = arena(.shallow(depth), pipeline).run(inputs.kind(.shallow(depth))) {
+      maps = arena(.shallow(depth), plans).run(inputs.kind(.shallow(depth))) {
         inputs.shallowMaps(model, depth: depth)
       }
       for index in inputs.indices { measureChange(of: maps!.last![outer: index], inputs, index) }
@@ -92,7 +96,7 @@ public final class StepCacheMemory {
       let ownMaps = maps.map { $0.map { map in DenseTensor.stacking(requests.map { map[outer: $0] }) } }
       let ownDeep = deep.map { DenseTensor.stacking($0) }
       let part = ComputationKind.Part.cut(depth, isDeep: deep == nil, hasMaps: maps != nil)
-      let result = arena(part, pipeline).run(own.kind(part)) {
+      let result = arena(part, plans).run(own.kind(part)) {
         own.finish(model, ownMaps ?? own.shallowMaps(model, depth: depth), deep: ownDeep)
       }
       for (place, index) in requests.enumerated() {
@@ -151,10 +155,10 @@ public final class StepCacheMemory {
 
   /// Each part of the network has a block of memory of its own, since runs of several take turns.
   private func arena(
-    _ part: ComputationKind.Part, _ pipeline: TextToImagePipeline
+    _ part: ComputationKind.Part, _ plans: ActivationMemory<ComputationKind>.Plans
   ) -> ActivationMemory<ComputationKind> {
     if let arena = arenas[part] { return arena }
-    let arena = ActivationMemory(pipeline.plans)
+    let arena = ActivationMemory(plans)
     arenas[part] = arena
     return arena
   }
