@@ -36,8 +36,40 @@ struct CostTable {
     let latents = noise(1)
     let autoencoder = try pipeline.autoencoder
     await record("VAE decoding", images: 1, runs: 31) { _ = autoencoder.decode(scaled: latents) }
+    try await measureEdits(autoencoder, record)
     print("")
     return results
+  }
+
+  /// Decoding in full, and around an edit of 4 x 4 latents, of a picture that is larger than the model's.
+  private func measureEdits(
+    _ autoencoder: AutoencoderKL, _ record: (String, Int, Int, () throws -> Void) async throws -> Void
+  ) async throws {
+    let side = 64
+    let before = DenseTensor<Float>(noise: NoiseField(seed: Workbench.seed), shape: [1, side, side, 4])
+    let patch = DenseTensor<Float>(noise: NoiseField(seed: Workbench.seed + 1), shape: [1, 4, 4, 4])
+    var after = before
+    after.replace(PixelWindow(rows: 30..<34, columns: 30..<34), with: patch)
+    let pixels = side * autoencoder.configuration.scale
+    try await record("VAE decoding, \(pixels) x \(pixels)", 1, 7) { _ = autoencoder.decode(scaled: after) }
+    var decoder = IncrementalDecoder(autoencoder)
+    let old = decoder.decode(scaled: before)
+    var isEdited = false
+    try await record("  around an edit", 1, 15) {
+      isEdited.toggle()
+      _ = decoder.decode(scaled: isEdited ? after : before)
+    }
+    let share = Double(decoder.decodedPixels) / Double(pixels * pixels)
+    decoder.reset()
+    _ = decoder.decode(scaled: before)
+    let edited = decoder.decode(scaled: after)
+    func picture(_ pixels: DenseTensor<Float>) throws -> Image {
+      try Image(width: pixels.shape[2], height: pixels.shape[1], rgb: pixels.elements)
+    }
+    let exact = try picture(autoencoder.decode(scaled: after))
+    print(
+      "  around an edit, norms frozen: \(percent(share)) % of the pixels, PSNR \(decimal(try picture(edited).psnr(to: exact), 1)) "
+        + "to the full decode, where the picture before the edit has \(decimal(try picture(old).psnr(to: exact), 1))")
   }
 
   private func noise(_ images: Int) -> DenseTensor<Float> {

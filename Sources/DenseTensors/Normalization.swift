@@ -113,7 +113,7 @@ extension NormParameters {
   /// - Parameters:
   ///   - sums: of each channel, then of its squares.
   ///   - scales: the factors, then the summands.
-  fileprivate func foldStatistics(
+  func foldStatistics(
     of sums: UnsafePointer<Double>, channels: Int, groups: Int, rows: Int, into scales: UnsafeMutablePointer<Float>,
     imageScale: UnsafePointer<Float>?, imageShift: UnsafePointer<Float>?
   ) {

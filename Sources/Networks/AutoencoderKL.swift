@@ -64,13 +64,30 @@ public struct AutoencoderKL: Sendable {
   /// - Returns: `[batch, height × scale, width × scale, channels]`, in [-1, 1] and a little beyond.
   /// - Precondition: the channels fit.
   public func decode(scaled latents: DenseTensor<Float>) -> DenseTensor<Float> {
-    decode(
-      latents.affine(scale: Float(1 / configuration.scalingFactor), shift: Float(configuration.shiftFactor)))
+    decoder(decoderInput(latents))
   }
 
   /// The image of a latent in the autoencoder's own scale.
   public func decode(_ latents: DenseTensor<Float>) -> DenseTensor<Float> {
     decoder(postQuantization.map { latents.convolved(with: $0) } ?? latents)
+  }
+
+  /// As ``decode(scaled:)`` does, noting what the norms after the middle block do.
+  func decode(scaled latents: DenseTensor<Float>, noting history: NormHistory) -> DenseTensor<Float> {
+    decoder(decoderInput(latents), history: history)
+  }
+
+  /// A window of the image, `[1, its rows, its columns, channels]`, with the norms after the middle block as noted.
+  func decodeFrozen(
+    scaled latents: DenseTensor<Float>, window: PixelWindow, norms: [String: FrozenNorm]
+  ) -> DenseTensor<Float> {
+    decoder(decoderInput(latents), window: window, history: NormHistory(frozen: norms))
+  }
+
+  private func decoderInput(_ scaled: DenseTensor<Float>) -> DenseTensor<Float> {
+    let latents = scaled.affine(
+      scale: Float(1 / configuration.scalingFactor), shift: Float(configuration.shiftFactor))
+    return postQuantization.map { latents.convolved(with: $0) } ?? latents
   }
 
   /// Mean and log variance of the latent's distribution.
@@ -213,14 +230,56 @@ private struct Decoder: Sendable {
     convOut = try loader.precise.convolution("conv_out", from: channels[last], to: configuration.imageChannels)
   }
 
-  func callAsFunction(_ latents: DenseTensor<Float>) -> DenseTensor<Float> {
+  func callAsFunction(_ latents: DenseTensor<Float>, history: NormHistory? = nil) -> DenseTensor<Float> {
     var hidden = mid(latents.convolved(with: convIn, .init(padding: .init(1))))
     for (residuals, upsample) in up {
-      for residual in residuals { hidden = residual(consume hidden) }
+      for residual in residuals { hidden = residual(consume hidden, history: history) }
       if let upsample { hidden = hidden.convolved(with: upsample, .init(padding: .init(1), upsampling: 2)) }
     }
-    return hidden.normalized(normOut, groups: style.groups, activation: style.activation)
+    return hidden.normalized(normOut, groups: style.groups, activation: style.activation, history: history)
       .convolved(with: convOut, .init(padding: .init(1)))
+  }
+
+  /// The pixels of a window, with frozen norms: at every resolution, what they see of it and no more.
+  func callAsFunction(
+    _ latents: DenseTensor<Float>, window: PixelWindow, history: NormHistory
+  ) -> DenseTensor<Float> {
+    var hidden = mid(latents.convolved(with: convIn, .init(padding: .init(1))))
+    let steps = windows(of: window, height: latents.shape[1], width: latents.shape[2])
+    // What `hidden` holds.
+    var held = PixelWindow(rows: 0..<latents.shape[1], columns: 0..<latents.shape[2])
+    for (step, (residuals, upsample)) in zip(steps, up) {
+      hidden = hidden.cropped(to: step.input.within(held))
+      for residual in residuals { hidden = residual(consume hidden, history: history) }
+      hidden = hidden.cropped(to: step.output.within(step.input))
+      held = step.output
+      if let upsample {
+        hidden = hidden.convolved(with: upsample, .init(padding: .init(1), upsampling: 2))
+        held = step.output.scaled(by: 2)
+      }
+    }
+    return hidden.normalized(normOut, groups: style.groups, activation: style.activation, history: history)
+      .convolved(with: convOut, .init(padding: .init(1))).cropped(to: window.within(held))
+  }
+
+  /// What the residual blocks of each resolution must be given for a window of the image, and what is right of what they
+  /// make: a convolution spoils one pixel at every side that is none of the picture's. All begin at multiples of 4, the
+  /// tiles of Winograd's algorithm.
+  private func windows(
+    of window: PixelWindow, height: Int, width: Int
+  ) -> [(input: PixelWindow, output: PixelWindow)] {
+    var result: [(input: PixelWindow, output: PixelWindow)] = []
+    var wanted = window
+    for level in up.indices.reversed() {
+      let bounds = PixelWindow(rows: 0..<height << level, columns: 0..<width << level)
+      let isLast = level == up.count - 1
+      // Of the last convolution, or of the one that follows the doubling.
+      var output = wanted.expanded(by: 1, aligned: 4, in: isLast ? bounds : bounds.scaled(by: 2))
+      if !isLast { output = output.halved.expanded(by: 0, aligned: 4, in: bounds) }
+      wanted = output.expanded(by: 2 * up[level].residuals.count, aligned: 4, in: bounds)
+      result.insert((wanted, output), at: 0)
+    }
+    return result
   }
 }
 

@@ -52,20 +52,23 @@ struct ResidualBlock: Sendable {
   /// - Parameters:
   ///   - input: `[batch, height, width, channels]`.
   ///   - time: `[batch, timeWidth]`, after its activation where the style has one.
-  func callAsFunction(_ input: consuming DenseTensor<Float>, time: DenseTensor<Float>? = nil) -> DenseTensor<Float> {
+  ///   - history: of norms, for networks without a time.
+  func callAsFunction(
+    _ input: consuming DenseTensor<Float>, time: DenseTensor<Float>? = nil, history: NormHistory? = nil
+  ) -> DenseTensor<Float> {
     guard let branch else { return skipped(input) }
     let projected = branch.timeProjection.flatMap { projection in time?.linear(projection) }
     let same = ConvolutionGeometry(padding: .init(1))
     // Where there is a shortcut, the input is not needed after it, and the norm may take its memory.
     let skip: DenseTensor<Float>
     if let shortcut { skip = input.convolved(with: shortcut) } else { skip = copy input }
-    var hidden = normalized(consume input, branch.norm1)
+    var hidden = normalized(consume input, branch.norm1, history: history)
     hidden = hidden.convolved(with: branch.conv1, same, imageBias: style.scalesAndShifts ? nil : projected)
     if style.scalesAndShifts, let projected {
       let halves = projected.splitColumns(2)
       hidden = normalized(consume hidden, branch.norm2, imageScale: halves[0], imageShift: halves[1])
     } else {
-      hidden = normalized(consume hidden, branch.norm2)
+      hidden = normalized(consume hidden, branch.norm2, history: history)
     }
     return hidden.convolved(with: branch.conv2, same, residual: skip, scale: Float(1 / style.divisor))
   }
@@ -78,10 +81,11 @@ struct ResidualBlock: Sendable {
 
   private func normalized(
     _ input: consuming DenseTensor<Float>, _ norm: NormParameters, imageScale: DenseTensor<Float>? = nil,
-    imageShift: DenseTensor<Float>? = nil
+    imageShift: DenseTensor<Float>? = nil, history: NormHistory? = nil
   ) -> DenseTensor<Float> {
     input.normalized(
-      norm, groups: style.groups, activation: style.activation, imageScale: imageScale, imageShift: imageShift)
+      norm, groups: style.groups, activation: style.activation, imageScale: imageScale, imageShift: imageShift,
+      history: history)
   }
 }
 
@@ -89,9 +93,14 @@ extension DenseTensor<Float> {
   /// Group norm, then the activation, in one pass where that is SiLU.
   consuming func normalized(
     _ norm: NormParameters, groups: Int, activation: Activation, imageScale: DenseTensor<Float>? = nil,
-    imageShift: DenseTensor<Float>? = nil
+    imageShift: DenseTensor<Float>? = nil, history: NormHistory? = nil
   ) -> DenseTensor<Float> {
     let isFused = activation == .silu
+    if let history, history.isFrozen, let frozen = history.norms[norm.name] {
+      let result = normalized(frozen, silu: isFused)
+      return isFused ? result : result.activated(activation)
+    }
+    history?.norms[norm.name] = frozenNorm(norm, groups: groups)
     let result = groupNormalized(
       norm, groups: groups, silu: isFused, imageScale: imageScale, imageShift: imageShift)
     return isFused ? result : result.activated(activation)

@@ -1,0 +1,68 @@
+import CKernels
+import Tensors
+
+/// What a group norm did to one image: a factor and a summand for each channel, to be used on others.
+public struct FrozenNorm: Hashable, Sendable {
+  /// The factors, then the summands.
+  let scales: [Float]
+}
+
+extension DenseTensor where Scalar == Float {
+  /// What ``groupNormalized(_:groups:silu:imageScale:imageShift:)`` does to `[1, ..., channels]`.
+  ///
+  /// - Precondition: there is one image, whose channels fit the parameters and are a multiple of the groups.
+  public func frozenNorm(_ parameters: NormParameters, groups: Int) -> FrozenNorm {
+    let channels = shape[-1]
+    precondition(shape[0] == 1 && channels == parameters.channels && channels % groups == 0)
+    let rows = shape.count / channels
+    // The same pieces as the norm's own, for the same bits.
+    let pieceRows = max(1, 16384 / channels)
+    let pieces = (rows + pieceRows - 1) / pieceRows
+    let sums = DenseStorage<Double>(count: max(pieces, 1) * 2 * channels)
+    var scales = [Float](repeating: 0, count: 2 * channels)
+    let input = storage.elements.baseAddress!
+    withExtendedLifetime((self, sums, parameters)) {
+      let total = sums.elements.baseAddress!
+      total.initialize(repeating: 0, count: max(pieces, 1) * 2 * channels)
+      ThreadPool.forEach(pieces) { piece in
+        let own = total + piece * 2 * channels
+        fs_channel_sums(
+          own, own + channels, input + piece * pieceRows * channels,
+          Int64(min(pieceRows, rows - piece * pieceRows)), Int64(channels))
+      }
+      for piece in 1..<max(pieces, 1) {
+        for index in 0..<2 * channels { total[index] += total[piece * 2 * channels + index] }
+      }
+      scales.withUnsafeMutableBufferPointer {
+        parameters.foldStatistics(
+          of: total, channels: channels, groups: groups, rows: rows, into: $0.baseAddress!, imageScale: nil,
+          imageShift: nil)
+      }
+    }
+    return FrozenNorm(scales: scales)
+  }
+
+  /// The norm of another image, then SiLU where asked for, in the memory of a tensor that nobody else has.
+  ///
+  /// - Precondition: the channels fit.
+  public consuming func normalized(_ frozen: FrozenNorm, silu: Bool) -> DenseTensor {
+    let channels = shape[-1]
+    precondition(2 * channels == frozen.scales.count)
+    let rows = shape.count / channels
+    let result = reusedOrNew()
+    let input = storage.elements.baseAddress!
+    let output = result.storage.elements.baseAddress!
+    withExtendedLifetime((self, result)) {
+      frozen.scales.withUnsafeBufferPointer { scales in
+        // Read by all tasks, which end before it does.
+        nonisolated(unsafe) let scale = scales.baseAddress!
+        ThreadPool.forEachRange(rows, grain: max(1, 16384 / channels)) { range in
+          let offset = range.lowerBound * channels
+          fs_scale_shift(
+            output + offset, input + offset, scale, scale + channels, Int64(range.count), Int64(channels), silu)
+        }
+      }
+    }
+    return result
+  }
+}
