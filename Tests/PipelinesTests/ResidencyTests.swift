@@ -65,6 +65,19 @@ import Testing
     }
   }
 
+  /// What the estimate has rehearsed, the run need not.
+  @Test func theRunUsesTheEstimatesPlans() async throws {
+    for size in [nil, 1] {
+      var pipeline = try Self.pipeline(.resident)
+      pipeline.evaluationSize = size
+      let request = Self.requests[1]
+      let estimate = try pipeline.memory(for: request)
+      #expect(estimate.denoising > 0 && pipeline.plans.count == 2)
+      _ = try await pipeline.generate(request)
+      #expect(pipeline.plans.count == 2)
+    }
+  }
+
   /// Nothing but the newest stage is held, and an outline has all that planning needs.
   @Test(arguments: Precision.allCases) func memoryIsThatOfTheLargestStage(_ precision: Precision) async throws {
     let resident = try Self.pipeline(.resident, precision)
