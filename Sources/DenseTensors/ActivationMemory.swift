@@ -11,6 +11,9 @@ public final class ActivationMemory<Kind: Hashable & Sendable> {
 
     public init() {}
 
+    /// How many kinds have been rehearsed.
+    package var count: Int { known.withLock { $0.count } }
+
     /// The plan of `body`, made by a rehearsal the first time.
     public func plan(_ kind: Kind, _ body: () throws -> some Any) rethrows -> ActivationPlan {
       if let plan = known.withLock({ $0[kind] }) { return plan }

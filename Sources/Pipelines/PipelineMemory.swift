@@ -81,24 +81,15 @@ extension TextToImagePipeline {
     var denoising = 0
     var decoding = 0
     for group in groups {
-      let branches =
-        group.sampler.evaluatedPoints.enumerated().map { evaluation, point in
-          group.guidance.branches(at: GuidanceMoment(point: point, evaluation: evaluation)).count
-        }.max() ?? 1
-      let (height, width) = (group.shape[0], group.shape[1])
-      let batch = min(group.images.count, batchSize) * branches
-      let tokens = promptEncoder.tokenizer.maximumLength
-      denoising = max(
-        denoising,
-        group.stepCache?.bytes(of: batch, shape: group.shape, promptLength: tokens, in: denoiser)
-          ?? denoiser.activationPlan(
-            batch: min(batch, max(evaluationSize ?? batch, 1)), height: height, width: width, promptLength: tokens,
-            tokenMerging: group.tokenMerging
-          ).peakBytes)
-      decoding = max(decoding, autoencoderSlot.outline.decodingPlan(height: height, width: width).peakBytes)
+      denoising = max(denoising, try denoisingBytes(of: group))
+      let latents = DenseTensor<Float>(zeros: Shape([1] + group.shape.dimensions))
+      let autoencoder = autoencoderSlot.outline
+      let plan = plans.plan(.decoding(group.shape)) { autoencoder.decode(scaled: latents) }
+      decoding = max(decoding, plan.peakBytes)
       if let source = group.source {
-        let plan = autoencoderSlot.outline.encodingPlan(height: source.height, width: source.width)
-        decoding = max(decoding, plan.peakBytes)
+        let pixels = DenseTensor<Float>(zeros: [1, source.height, source.width, 3])
+        decoding = max(
+          decoding, plans.plan(.encoding(pixels.shape)) { autoencoder.moments(of: pixels) }.peakBytes)
       }
     }
     let textEncoder = promptEncoder.slot.outline
@@ -112,6 +103,40 @@ extension TextToImagePipeline {
       overlaps: fits && overlaps(decodingOf: groups, residency), textEncoder: textEncoder.bytes,
       denoiser: denoiser.bytes,
       autoencoder: autoencoder.bytes)
+  }
+
+  /// Of the prompts' keys and values, and of one evaluation of as many branches as go through the denoiser side by side:
+  /// where no step cache is in use, rehearsed as the run would.
+  private func denoisingBytes(of group: RequestGroup) throws -> Int {
+    let model = denoiserSlot.outline
+    let tokens = promptEncoder.tokenizer.maximumLength
+    let moments = group.sampler.evaluatedPoints.enumerated().map { evaluation, point in
+      group.guidance.branches(at: GuidanceMoment(point: point, evaluation: evaluation))
+    }
+    let branches = moments.max { $0.count < $1.count } ?? []
+    let images = min(group.images.count, batchSize)
+    let batch = images * max(branches.count, 1)
+    var prompt: UNet2DConditionModel.Prompt?
+    let prepared = ActivationArena.rehearse {
+      prompt = model.prepare(DenseTensor(zeros: [tokens, model.configuration.contextWidth]))
+      return prompt
+    }
+    if let stepCache = group.stepCache {
+      return stepCache.bytes(of: batch, shape: group.shape, promptLength: tokens, in: model)
+        + batch * prepared.peakBytes
+    }
+    let perturbations = try branches.map { try perturbation(of: $0) }
+    var inputs = DenoiserInputs(tokenMerging: group.tokenMerging)
+    for index in 0..<min(batch, max(evaluationSize ?? batch, 1)) {
+      let branch = branches.isEmpty ? 0 : index % branches.count
+      inputs.branches += branches.isEmpty ? [] : [branches[branch]]
+      inputs.states.append(DenseTensor(zeros: group.shape))
+      inputs.timesteps.append(0)
+      inputs.prompts.append(prompt!)
+      inputs.perturbations.append(branches.isEmpty ? nil : perturbations[branch])
+    }
+    let plan = plans.plan(inputs.kind(.whole)) { inputs.evaluate(model) }
+    return plan.peakBytes + batch * prepared.peakBytes
   }
 
   /// Never on one thread, since decoding would bring a second.

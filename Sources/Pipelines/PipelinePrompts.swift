@@ -58,7 +58,7 @@ extension TextToImagePipeline {
     }
   }
 
-  private func perturbation(of branch: GuidanceBranch) throws(UnknownLayerError) -> UNetPerturbation? {
+  func perturbation(of branch: GuidanceBranch) throws(UnknownLayerError) -> UNetPerturbation? {
     let model = denoiserSlot.outline
     return switch branch.perturbation {
     case .none, .weakModel: nil

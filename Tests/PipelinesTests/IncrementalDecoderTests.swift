@@ -46,7 +46,10 @@ import Testing
     let whole = PixelWindow(rows: 0..<Self.side * scale, columns: 0..<Self.side * scale)
     #expect(autoencoder.decodeFrozen(scaled: before, window: whole, norms: history.norms) == first)
     let frozen = autoencoder.decodeFrozen(scaled: after, window: whole, norms: history.norms)
-    #expect(Self.elements(edited, in: window) == Self.elements(frozen, in: window))
+    // The algorithm of a convolution depends on its size, so the last bits may differ.
+    let error = zip(Self.elements(edited, in: window), Self.elements(frozen, in: window)).map { abs($0 - $1) }.max()!
+    print("\(precision): the window is within \(error) of all of the picture with frozen norms")
+    #expect(error < (precision == .float32 ? 1e-5 : 0x1p-7))
 
     // The approximation.
     let exact = autoencoder.decode(scaled: after)
@@ -82,7 +85,7 @@ import Testing
       #expect(window.count <= 9 * scale * scale)
       let frozen = autoencoder.decodeFrozen(scaled: after, window: whole, norms: history.norms)
       let (own, reference) = (Self.elements(edited, in: window), Self.elements(frozen, in: window))
-      #expect(zip(own, reference).allSatisfy { abs($0 - $1) < 1e-4 })
+      #expect(zip(own, reference).allSatisfy { abs($0 - $1) < 1e-5 })
     }
   }
 }

@@ -8,7 +8,7 @@ import Testing
 @Suite struct ResidencyTests {
   private static let requests = [
     GenerationRequest(PipelineTests.prompt, steps: 2, seed: 3, count: 3),
-    GenerationRequest("a red letter A on white", negativePrompt: "blue", solver: "euler_a", steps: 2),
+    GenerationRequest("a red letter A on white", negativePrompt: "blue", solver: "euler-ancestral", steps: 2),
   ]
 
   private static func pipeline(_ residency: Residency, _ precision: Precision = .float32) throws -> TextToImagePipeline
@@ -62,6 +62,19 @@ import Testing
       #expect(try pipeline.memory(for: Self.requests).denoising < memory)
       let apart = try await pipeline.generate(Self.requests)
       #expect(zip(apart.joined(), together.joined()).allSatisfy { $0.latents == $1.latents })
+    }
+  }
+
+  /// What the estimate has rehearsed, the run need not.
+  @Test func theRunUsesTheEstimatesPlans() async throws {
+    for size in [nil, 1] {
+      var pipeline = try Self.pipeline(.resident)
+      pipeline.evaluationSize = size
+      let request = Self.requests[1]
+      let estimate = try pipeline.memory(for: request)
+      #expect(estimate.denoising > 0 && pipeline.plans.count == 2)
+      _ = try await pipeline.generate(request)
+      #expect(pipeline.plans.count == 2)
     }
   }
 
