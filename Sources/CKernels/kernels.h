@@ -91,10 +91,9 @@ static inline int64_t fs_winograd_cost_of(fs_winograd_scheme scheme, const fs_co
 
 // A matter of one image alone, so that no image depends on its batch.
 static inline fs_winograd_choice fs_winograd_choice_of(const fs_convolution *op) {
-  if (op->upsampling == 2) return FS_WINOGRAD_UPSAMPLING;
+  fs_winograd_choice other = op->upsampling == 2 ? FS_WINOGRAD_UPSAMPLING : FS_WINOGRAD_LARGE;
   int64_t small = fs_winograd_cost_of(fs_winograd_schemes[FS_WINOGRAD_SMALL], op);
-  int64_t large = fs_winograd_cost_of(fs_winograd_schemes[FS_WINOGRAD_LARGE], op);
-  return large < small ? FS_WINOGRAD_LARGE : FS_WINOGRAD_SMALL;
+  return fs_winograd_cost_of(fs_winograd_schemes[other], op) < small ? other : FS_WINOGRAD_SMALL;
 }
 
 static inline fs_winograd_scheme fs_winograd_scheme_of(const fs_convolution *op) {

@@ -17,12 +17,14 @@ INLINE void ISA(gather_patch)(
   int64_t top = fs_winograd_first_input(scheme, op->pad_top) + y * scheme.step;
   int64_t left = fs_winograd_first_input(scheme, op->pad_left) + x * scheme.step;
   const float *picture = op->input + image * op->height * op->width * op->input_stride;
+  int shift = op->upsampling == 2 && !scheme.upsampling;
   for (int64_t i = 0; i < scheme.points; i++) {
     int64_t in_y = top + i;
     for (int64_t j = 0; j < scheme.points; j++) {
       int64_t in_x = left + j;
-      bool inside = in_y >= 0 && in_y < op->height && in_x >= 0 && in_x < op->width;
-      pixels[i * scheme.points + j] = inside ? picture + (in_y * op->width + in_x) * op->input_stride : op->zeros;
+      bool inside = in_y >= 0 && in_y < op->height << shift && in_x >= 0 && in_x < op->width << shift;
+      pixels[i * scheme.points + j] =
+        inside ? picture + ((in_y >> shift) * op->width + (in_x >> shift)) * op->input_stride : op->zeros;
     }
   }
 }

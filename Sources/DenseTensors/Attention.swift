@@ -94,15 +94,20 @@ extension DenseTensor where Scalar == Float {
         output: output + image * length * width + head * dimension, output_stride: Int64(width))
     }
     withExtendedLifetime((queries, keyValues, packed, result)) {
-      ThreadPool.forEach(batch * heads * keyBlocks) { task in
-        let (image, head, block) = (task / keyBlocks / heads, task / keyBlocks % heads, task % keyBlocks)
-        var operation = operation(image: image, head: head)
-        let end = min(Int64(block) + 1, fs_attention_blocks(operation.keys, operation.dimension))
-        fs_pack_keys(&operation, Int64(block), end)
+      // Where one task takes all queries of a head, it packs the head's keys too: waking threads twice costs more.
+      let packsAhead = blocks > 1
+      if packsAhead {
+        ThreadPool.forEach(batch * heads * keyBlocks) { task in
+          let (image, head, block) = (task / keyBlocks / heads, task / keyBlocks % heads, task % keyBlocks)
+          var operation = operation(image: image, head: head)
+          let end = min(Int64(block) + 1, fs_attention_blocks(operation.keys, operation.dimension))
+          fs_pack_keys(&operation, Int64(block), end)
+        }
       }
       ThreadPool.forEach(batch * heads * blocks) { task in
         let (image, head, block) = (task / blocks / heads, task / blocks % heads, task % blocks)
         var operation = operation(image: image, head: head)
+        if !packsAhead { fs_pack_keys(&operation, 0, fs_attention_blocks(operation.keys, operation.dimension)) }
         fs_attend(
           &operation, Int64(block * blockLength), Int64(min((block + 1) * blockLength, length)),
           threadScratch(scratchCount))
