@@ -14,32 +14,8 @@ extension DenseTensor where Scalar == Float {
   public func frozenNorm(_ parameters: NormParameters, groups: Int) -> FrozenNorm {
     let channels = shape[-1]
     precondition(shape[0] == 1 && channels == parameters.channels && channels % groups == 0)
-    let rows = shape.count / channels
-    // The same pieces as the norm's own, for the same bits.
-    let pieceRows = max(1, 16384 / channels)
-    let pieces = (rows + pieceRows - 1) / pieceRows
-    let sums = DenseStorage<Double>(count: max(pieces, 1) * 2 * channels)
-    var scales = [Float](repeating: 0, count: 2 * channels)
-    let input = storage.elements.baseAddress!
-    withExtendedLifetime((self, sums, parameters)) {
-      let total = sums.elements.baseAddress!
-      total.initialize(repeating: 0, count: max(pieces, 1) * 2 * channels)
-      ThreadPool.forEach(pieces) { piece in
-        let own = total + piece * 2 * channels
-        fs_channel_sums(
-          own, own + channels, input + piece * pieceRows * channels,
-          Int64(min(pieceRows, rows - piece * pieceRows)), Int64(channels))
-      }
-      for piece in 1..<max(pieces, 1) {
-        for index in 0..<2 * channels { total[index] += total[piece * 2 * channels + index] }
-      }
-      scales.withUnsafeMutableBufferPointer {
-        parameters.foldStatistics(
-          of: total, channels: channels, groups: groups, rows: rows, into: $0.baseAddress!, imageScale: nil,
-          imageShift: nil)
-      }
-    }
-    return FrozenNorm(scales: scales)
+    let scales = groupScales(parameters, groups: groups)
+    return withExtendedLifetime(scales) { FrozenNorm(scales: Array(scales.elements)) }
   }
 
   /// The norm of another image, then SiLU where asked for, in the memory of a tensor that nobody else has.

@@ -39,7 +39,31 @@ extension DenseTensor where Scalar == Float {
     precondition(channels == parameters.channels && channels % groups == 0, "\(shape) in \(groups) groups")
     let (timer, shape) = (Profile.timer(), shape)
     defer { timer?.stop(.groupNorm, name: parameters.name, shape: "\(shape)\(silu ? " silu" : "")") }
+    let scales = groupScales(parameters, groups: groups, imageScale: imageScale, imageShift: imageShift)
     let result = reusedOrNew()
+    let rows = shape.count / shape[0] / channels
+    let input = storage.elements.baseAddress!
+    let output = result.storage.elements.baseAddress!
+    let pieceRows = max(1, 16384 / channels)
+    let pieces = (rows + pieceRows - 1) / pieceRows
+    withExtendedLifetime((self, result, scales)) {
+      ThreadPool.forEach(shape[0] * pieces) { task in
+        let (image, piece) = (task / pieces, task % pieces)
+        let offset = (image * rows + piece * pieceRows) * channels
+        let scale = scales.elements.baseAddress! + image * 2 * channels
+        fs_scale_shift(
+          output + offset, input + offset, scale, scale + channels, Int64(min(pieceRows, rows - piece * pieceRows)),
+          Int64(channels), silu)
+      }
+    }
+    return result
+  }
+
+  /// One factor and one summand per image and channel that do its group norm at once: `[batch][factors, summands]`.
+  func groupScales(
+    _ parameters: NormParameters, groups: Int, imageScale: DenseTensor? = nil, imageShift: DenseTensor? = nil
+  ) -> DenseStorage<Float> {
+    let channels = shape[-1]
     let (images, rows) = (shape[0], shape.count / shape[0] / channels)
     // Sums over pieces of fixed size, added up in order: the same bits for any number of threads.
     let pieceRows = max(1, 16384 / channels)
@@ -47,8 +71,7 @@ extension DenseTensor where Scalar == Float {
     let sums = DenseStorage<Double>(count: images * pieces * 2 * channels)
     let scales = DenseStorage<Float>(count: images * 2 * channels)
     let input = storage.elements.baseAddress!
-    let output = result.storage.elements.baseAddress!
-    withExtendedLifetime((self, result, sums, scales, parameters)) {
+    withExtendedLifetime((self, sums, scales, parameters)) {
       ThreadPool.forEach(images * pieces) { task in
         let (image, piece) = (task / pieces, task % pieces)
         let own = sums.elements.baseAddress! + task * 2 * channels
@@ -68,16 +91,8 @@ extension DenseTensor where Scalar == Float {
           imageScale: imageScale.map { $0.storage.elements.baseAddress! + image * channels },
           imageShift: imageShift.map { $0.storage.elements.baseAddress! + image * channels })
       }
-      ThreadPool.forEach(images * pieces) { task in
-        let (image, piece) = (task / pieces, task % pieces)
-        let offset = (image * rows + piece * pieceRows) * channels
-        let scale = scales.elements.baseAddress! + image * 2 * channels
-        fs_scale_shift(
-          output + offset, input + offset, scale, scale + channels, Int64(min(pieceRows, rows - piece * pieceRows)),
-          Int64(channels), silu)
-      }
     }
-    return result
+    return scales
   }
 
   /// Layer norm over the last dimension.
@@ -110,7 +125,7 @@ extension NormParameters {
   /// - Parameters:
   ///   - sums: of each channel, then of its squares.
   ///   - scales: the factors, then the summands.
-  func foldStatistics(
+  fileprivate func foldStatistics(
     of sums: UnsafePointer<Double>, channels: Int, groups: Int, rows: Int, into scales: UnsafeMutablePointer<Float>,
     imageScale: UnsafePointer<Float>?, imageShift: UnsafePointer<Float>?
   ) {
