@@ -9,7 +9,8 @@ struct Step: AsyncParsableCommand {
     discussion: """
       The model answers at once with an output made beforehand, so that all the time is the executor's. A step touches \
       the tensors that its sums read and write; copying them is one memcpy of each. Allocations are calls of malloc and \
-      its kin in the second half of a run.
+      its kin in the second half of a run. The last columns leave out the estimates of the error, which most solvers \
+      give and other libraries do not.
       """)
 
   @Option(help: ArgumentHelp("Write all figures to this file.", valueName: "file.json"))
@@ -45,12 +46,25 @@ struct StepTable {
     /// Tensors read or written in a step, on average.
     let tensorsPerStep: Double
     let allocationsPerStep: Double
+    /// What a step takes where no error is estimated.
+    let microsecondsWithoutEstimates: Double
+    let ratioWithoutEstimates: Double
+  }
+
+  /// What a run of a plan takes.
+  private struct Cost {
+    let microseconds: Double
+    let copyMicroseconds: Double
+    let tensors: Double
+    let allocations: Double
+    var ratio: Double { microseconds / copyMicroseconds }
   }
 
   func measure() async throws -> [Result] {
     print("Cost of a step on a latent of \(Self.shape), \(Self.steps) steps, Karras grid, one thread")
     let table = TablePrinter(columns: [
       ("solver", 12), ("µs/step", 9), ("tensors", 8), ("copying µs", 11), ("ratio", 6), ("allocations", 12),
+      ("no estimate", 12), ("ratio", 6),
     ])
     table.printHeading()
     var results: [Result] = []
@@ -58,20 +72,30 @@ struct StepTable {
       let entry = try SolverCatalogue.entry(named: name)
       let points = try GridSpacing.karras.points(
         steps: Self.steps, for: entry.conventions, on: VariancePreserving.stableDiffusion)
-      let plan = try SamplingPlan(
-        entry.make(Self.steps), at: points, on: VariancePreserving.stableDiffusion, prediction: .epsilon)
-      let result = try await measure(plan)
+      let plans = try [true, false].map {
+        try SamplingPlan(
+          entry.make(Self.steps), at: points, on: VariancePreserving.stableDiffusion, prediction: .epsilon,
+          estimatesErrors: $0)
+      }
+      let cost = try await measure(plans[0])
+      let plain = plans[0] == plans[1] ? cost : try await measure(plans[1])
+      let result = Result(
+        solver: plans[0].solver, steps: Self.steps, microsecondsPerStep: cost.microseconds,
+        copyMicroseconds: cost.copyMicroseconds, ratio: cost.ratio, tensorsPerStep: cost.tensors,
+        allocationsPerStep: cost.allocations, microsecondsWithoutEstimates: plain.microseconds,
+        ratioWithoutEstimates: plain.ratio)
       results.append(result)
       table.printRow([
         result.solver, decimal(result.microsecondsPerStep, 1), decimal(result.tensorsPerStep, 1),
         decimal(result.copyMicroseconds, 1), decimal(result.ratio, 2), decimal(result.allocationsPerStep, 1),
+        decimal(result.microsecondsWithoutEstimates, 1), decimal(result.ratioWithoutEstimates, 2),
       ])
     }
     print("\nddpm adds noise, which is computed and not copied.\n")
     return results
   }
 
-  private func measure(_ plan: SamplingPlan) async throws -> Result {
+  private func measure(_ plan: SamplingPlan) async throws -> Cost {
     let output = DenseTensor<Float>(noise: NoiseField(seed: 1), shape: Self.shape)
     let answers = [output]
     var allocations: Int64 = 0
@@ -102,10 +126,9 @@ struct StepTable {
     let perStep = Double(tensors) / Double(plan.stepCount)
     let micros = 1000 * milliseconds / Double(plan.stepCount)
     let measured = Double(all - half)
-    return Result(
-      solver: plan.solver, steps: plan.stepCount, microsecondsPerStep: micros, copyMicroseconds: perStep * copy,
-      ratio: micros / (perStep * copy), tensorsPerStep: perStep,
-      allocationsPerStep: Double(allocations) / measured * Double(all) / Double(plan.stepCount))
+    return Cost(
+      microseconds: micros, copyMicroseconds: perStep * copy, tensors: perStep,
+      allocations: Double(allocations) / measured * Double(all) / Double(plan.stepCount))
   }
 
   /// One memcpy of one tensor, among several so that they come from the same cache as a step's.

@@ -72,7 +72,7 @@ extension TextToImagePipeline {
             denoise: {
               try denoise(
                 $0, prompts: batch.map { known[$0.request]! }, tokenMerging: group.tokenMerging, steps: steps,
-                with: held!.network, memory: memory)
+                readsVariance: group.sampler.readsVariance, with: held!.network, memory: memory)
             })
           let sampled = SampledBatch(
             samples: samples, counts: steps.map { steps in batch.indices.map { steps.counts(of: $0) } }, images: batch)

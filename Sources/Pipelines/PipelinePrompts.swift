@@ -76,28 +76,49 @@ extension TextToImagePipeline {
   ///   - tokenMerging: as ``GenerationRequest/tokenMerging``.
   ///   - steps: what is known from earlier evaluations of the same images, where not all are to be made in full; then no
   ///     tokens are merged.
+  ///   - readsVariance: whether what the model has learned of the variance is wanted: as many more outputs.
   /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)`` for a branch without a prompt; `UnknownLayerError`
   ///   for one that disturbs a layer that is not there; `CheckpointError` where the denoiser is not in memory and cannot
   ///   be read.
   public func denoise(
     _ requests: [DenoiserRequest<DenseTensor<Float>>], prompts: [Prompts], tokenMerging: Double? = nil,
-    steps: StepCacheMemory? = nil
+    steps: StepCacheMemory? = nil, readsVariance: Bool = false
   ) throws -> [DenseTensor<Float>] {
-    try denoise(requests, prompts: prompts, tokenMerging: tokenMerging, steps: steps, with: denoiser, memory: nil)
+    try denoise(
+      requests, prompts: prompts, tokenMerging: tokenMerging, steps: steps, readsVariance: readsVariance,
+      with: denoiser, memory: nil)
   }
 
   func denoise(
     _ requests: [DenoiserRequest<DenseTensor<Float>>], prompts: [Prompts], tokenMerging: Double?,
-    steps: StepCacheMemory?, with model: UNet2DConditionModel,
+    steps: StepCacheMemory?, readsVariance: Bool, with model: UNet2DConditionModel,
     memory: ActivationMemory<ComputationKind>?
   ) throws -> [DenseTensor<Float>] {
     var inputs = try inputs(of: requests, prompts: prompts)
-    if let steps { return steps.outputs(of: inputs, with: model, plans: plans) }
-    inputs.tokenMerging = tokenMerging ?? 0
-    let size = max(evaluationSize ?? requests.count, 1)
-    return stride(from: 0, to: requests.count, by: size).flatMap { first in
-      let range = first..<min(first + size, requests.count)
-      let own = range.count == requests.count ? inputs : inputs[Array(range)]
+    let outputs: [DenseTensor<Float>]
+    if let steps {
+      outputs = steps.outputs(of: inputs, with: model, plans: plans)
+    } else {
+      inputs.tokenMerging = tokenMerging ?? 0
+      outputs = self.outputs(of: inputs, with: model, memory: memory)
+    }
+    guard learnsVariance else { return outputs }
+    let halves = outputs.map { output in
+      output.reshaped([output.shape[0] * output.shape[1], output.shape[2]]).splitColumns(2).map {
+        $0.reshaped([output.shape[0], output.shape[1], output.shape[2] / 2])
+      }
+    }
+    return halves.map { $0[0] } + (readsVariance ? halves.map { $0[1] } : [])
+  }
+
+  private func outputs(
+    of inputs: DenoiserInputs, with model: UNet2DConditionModel, memory: ActivationMemory<ComputationKind>?
+  ) -> [DenseTensor<Float>] {
+    let count = inputs.indices.count
+    let size = max(evaluationSize ?? count, 1)
+    return stride(from: 0, to: count, by: size).flatMap { first in
+      let range = first..<min(first + size, count)
+      let own = range.count == count ? inputs : inputs[Array(range)]
       func evaluate() -> DenseTensor<Float> { own.evaluate(model) }
       let output = memory?.run(own.kind(.whole), evaluate) ?? evaluate()
       return range.indices.map { output[outer: $0 - first] }

@@ -37,7 +37,8 @@ extension TextToImagePipeline {
                 input: .combining((scale, request.state)), timestep: request.time.timestep, prompt: prompt))
           }
           return try denoise(
-            requests, prompts: pairs, tokenMerging: nil, steps: nil, with: denoiser, memory: nil)
+            requests, prompts: pairs, tokenMerging: nil, steps: nil, readsVariance: plan.readsVariance, with: denoiser,
+            memory: nil)
         })
     }
     guard limit > 0 else { return [] }

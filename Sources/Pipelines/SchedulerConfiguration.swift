@@ -23,7 +23,7 @@ public struct SchedulerConfiguration: Sendable {
   /// How the model is told the time, where not by the path's timestep.
   private let conditioning: TimeConditioning?
   private let bound: Bound
-  private let variance: SchedulerReader.Variance
+  private let variance: DDPM.Variance
 
   /// How predictions of the clean image are kept in range, and for which solvers.
   private enum Bound {
@@ -100,8 +100,7 @@ public struct SchedulerConfiguration: Sendable {
   ///   - start: where image-to-image generation begins; nil is the noisiest point.
   ///   - shift: of a flow's grid, in the place of the configuration's.
   ///   - imageTokens: the size of the image, for a dynamic shift; nil is the size of the base shift.
-  /// - Throws: `SamplingError` where the solver is of another family, the grid does not fit, the path has no shift, or
-  ///   DDPM is to have a variance that the model has learned.
+  /// - Throws: `SamplingError` where the solver is of another family, the grid does not fit, or the path has no shift.
   public func plan(
     _ solver: SolverEntry, steps: Int, spacing: GridSpacing? = nil, start: GridStart? = nil, shift: Double? = nil,
     imageTokens: Int? = nil
@@ -136,13 +135,7 @@ public struct SchedulerConfiguration: Sendable {
   /// The entry's solver; DDPM with the variance that the configuration names.
   private func made(_ entry: SolverEntry, steps: Int) throws(SamplingError) -> any Solver {
     let solver = try entry.make(steps)
-    guard solver is DDPM else { return solver }
-    switch variance {
-    case .fixed(let variance): return DDPM(variance: variance)
-    case .learned(let name):
-      throw .incompatible(
-        solver: entry.name, reason: "the model's variance_type is \(name), which takes a second output of the model")
-    }
+    return solver is DDPM ? DDPM(variance: variance) : solver
   }
 
   /// The adaptive sampler of a pair on this model.

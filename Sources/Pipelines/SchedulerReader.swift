@@ -244,18 +244,13 @@ struct SchedulerReader {
   // MARK: Variance
 
   /// The variance of DDPM's steps.
-  enum Variance {
-    case fixed(DDPM.Variance)
-    /// Part of the model's output, by a method of that name.
-    case learned(String)
-  }
-
-  func variance() throws(CheckpointError) -> Variance {
-    guard !values.isAbsent("variance_type") else { return .fixed(.fixedSmall) }
+  func variance() throws(CheckpointError) -> DDPM.Variance {
+    guard !values.isAbsent("variance_type") else { return .fixedSmall }
     switch try values.string("variance_type") {
-    case "fixed_small", "fixed_small_log": return .fixed(.fixedSmall)
-    case "fixed_large", "fixed_large_log": return .fixed(.fixedLarge)
-    case let name where name == "learned" || name == "learned_range": return .learned(name)
+    case "fixed_small", "fixed_small_log": return .fixedSmall
+    case "fixed_large", "fixed_large_log": return .fixedLarge
+    case "learned": return .learned
+    case "learned_range": return .learnedRange
     case let other:
       throw values.failure(
         "variance_type", found: "\"\(other)\"",

@@ -84,7 +84,8 @@ public struct TextToImagePipeline: Sendable {
         "the text encoder's embeddings are \(width) wide, the UNet wants \(unet.contextWidth)")
     }
     let channels = autoencoderConfiguration.latentChannels
-    guard unet.inChannels == channels, unet.outChannels == channels else {
+    // A second output of as many channels is what the model has learned of the variance.
+    guard unet.inChannels == channels, [channels, 2 * channels].contains(unet.outChannels) else {
       throw PipelineError.mismatchedComponents(
         "the VAE has \(channels) latent channels, the UNet takes \(unet.inChannels) and returns \(unet.outChannels)")
     }
@@ -108,6 +109,18 @@ public struct TextToImagePipeline: Sendable {
   ///
   /// - Throws: `SamplingError` for an unknown solver or one that does not fit the model.
   public func sampler(for request: GenerationRequest) throws(SamplingError) -> Sampler {
+    let sampler = try schedulerSampler(for: request)
+    if sampler.readsVariance, !learnsVariance {
+      throw .incompatible(
+        solver: sampler.solver, reason: "the scheduler's variance_type is learned, and the model has no second output")
+    }
+    return sampler
+  }
+
+  /// Whether the denoiser's output has a second half, what it has learned of the variance.
+  var learnsVariance: Bool { denoiserConfiguration.outChannels > denoiserConfiguration.inChannels }
+
+  private func schedulerSampler(for request: GenerationRequest) throws(SamplingError) -> Sampler {
     let start = request.image.map { _ in GridStart.strength(request.strength) }
     guard let name = request.solver, let adaptive = try? AdaptiveCatalogue.entry(named: name) else {
       let solver = try request.solver.map { name throws(SamplingError) in try SolverCatalogue.entry(named: name) }

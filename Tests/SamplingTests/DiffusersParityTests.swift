@@ -40,10 +40,12 @@ struct DiffusersParityTests {
       try await plan.run(
         fields: [NoiseField(seed: 0)], shape: start.shape, start: .unitVariance([start])
       ) { requests in
-        requests.map { request in
+        let outputs = requests.map { request in
           record(request.state, request.time)
           return SchedulerCase.model(request.state, at: request.time)
         }
+        guard plan.readsVariance else { return outputs }
+        return outputs + requests.map { SchedulerCase.variance($0.state, at: $0.time) }
       }
     }
     record(result[0], points[points.count - 1])
@@ -92,22 +94,25 @@ struct DiffusersParityTests {
     var noisyEnds = 0
     for example in examples {
       let path = try example.path()
-      let isLarge = example.config.varianceType == "fixed_large"
+      let variances: [String: DDPM.Variance] = [
+        "fixed_small": .fixedSmall, "fixed_large": .fixedLarge, "learned_range": .learnedRange,
+      ]
+      let variance = try #require(variances[example.config.varianceType ?? ""])
       let noise = try #require(example.noise)
       let latents = try await Self.latents(
-        DDPM(variance: isLarge ? .fixedLarge : .fixedSmall), example,
+        DDPM(variance: variance), example,
         at: example.double.timesteps.map { path.point(at: $0) } + [path.clean], from: example.initial, noise: noise)
       var expected = example.double.latents
       let last = expected.count - 1
       let time = example.double.timesteps[last]
       if time > 0 {
         noisyEnds += 1
-        let deviation = isLarge ? path.point(at: time).sigma : 1e-10
+        let deviation = variance == .fixedLarge ? path.point(at: time).sigma : 1e-10
         expected[last] = zip(expected[last], noise[last]).map { $0 - deviation * $1 }
       }
       Self.expectEqual(latents, expected, of: example)
     }
-    #expect((examples.count, noisyEnds) == (12, 3))
+    #expect((examples.count, noisyEnds) == (15, 3))
   }
 
   @Test func multistep() async throws {

@@ -69,7 +69,7 @@ struct DiscreteParityTests {
   /// The network sees the state scaled, and its output is not scaled.
   @Test func consistencyModels() async throws {
     let examples = try SchedulerCase.all("consistency")
-    #expect(examples.count == 4)
+    #expect(examples.count == 5)
     for example in examples {
       let levels = (example.double.sigmas ?? []).dropLast() + [0]
       let points = zip(levels, example.double.timesteps + [0]).map {

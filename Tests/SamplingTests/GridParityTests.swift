@@ -30,7 +30,7 @@ struct GridParityTests {
   }
 
   @Test(arguments: [
-    ("ddim", "ddim", 24, 0), ("ddpm", "ddpm", 12, 0), ("dpm_multistep", "dpm++2m", 36, 1),
+    ("ddim", "ddim", 24, 0), ("ddpm", "ddpm", 15, 0), ("dpm_multistep", "dpm++2m", 36, 1),
     ("dpm_singlestep", "dpm++2s", 32, 0), ("dpm_multistep_more", "dpm++2m", 38, 0), ("unipc", "unipc2", 40, 0),
     ("deis", "deis2", 23, 0), ("euler", "euler", 15, 1), ("heun", "heun", 9, 0),
   ])

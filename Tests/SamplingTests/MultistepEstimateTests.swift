@@ -36,6 +36,33 @@ struct MultistepEstimateTests {
     }
   }
 
+  /// A plan can do without them: the same image, to rounding, in fewer operations.
+  @Test func theyCanBeLeftOut() async throws {
+    var estimating = 0
+    for entry in SolverCatalogue.all where !(try entry.make(7).isInversion) {
+      let isFlow = entry.family == .flow
+      let path: any NoisePath = isFlow ? try RectifiedFlow() : Self.path
+      let points = try GridSpacing.trailing.points(steps: 7, for: entry.conventions, on: path)
+      var results: [SamplingResult<DoubleTensor>] = []
+      var operations: [Int] = []
+      for estimates in [true, false] {
+        let plan = try SamplingPlan(
+          entry.make(7), at: points, on: path, prediction: isFlow ? .flow : .epsilon, estimatesErrors: estimates)
+        operations.append(plan.operations.count)
+        results += try await plan.sample(fields: [NoiseField(seed: 5)], shape: [2]) { requests in
+          requests.map { MixtureProblem.data.prediction(plan.prediction, of: $0.state, at: $0.time) }
+        }
+      }
+      #expect(results[1].stepErrors.isEmpty && results[1].errorEstimate == nil, "\(entry.name)")
+      #expect(results[1].state.relativeError(to: results[0].state) < 1e-11, "\(entry.name)")
+      #expect(results[1].evaluations == results[0].evaluations)
+      let hasEstimates = !results[0].stepErrors.isEmpty
+      #expect((operations[1] < operations[0]) == hasEstimates, "\(entry.name)")
+      estimating += hasEstimates ? 1 : 0
+    }
+    #expect(estimating > 20)
+  }
+
   /// That of the first step is the distance that UniC would have moved its end by: the two runs part only then.
   @Test func theyAreTheDistanceToTheCorrectedStep() async throws {
     let points = ExactProblem.points(Self.path, steps: 2, from: -1, to: 1)

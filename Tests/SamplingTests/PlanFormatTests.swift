@@ -58,8 +58,13 @@ struct PlanInterpreter {
         for index in total.indices { total[index] += coefficient * values[index] }
       }
       for term in try operation["noises"]?.list ?? [] {
-        let values = noise(try Self.index(term["stream"]))
+        var values = noise(try Self.index(term["stream"]))
         let coefficient = try Self.number(term["coefficient"])
+        if let deviation = term["deviation"] {
+          let exponents = try #require(registers[try Self.index(deviation["register"])])
+          let (slope, offset) = try (Self.number(deviation["slope"]), Self.number(deviation["offset"]))
+          for index in values.indices { values[index] *= exp(offset + slope * exponents[index]) }
+        }
         for index in total.indices { total[index] += coefficient * values[index] }
       }
       return total
@@ -73,6 +78,9 @@ struct PlanInterpreter {
           Self.number(point["alpha"]), Self.number(point["sigma"]))
         registers[try Self.index(evaluation["output"])] = output
         if let unguided = evaluation["unguided"] { registers[try Self.index(unguided)] = output }
+        if let variance = evaluation["variance"] {
+          registers[try Self.index(variance)] = Self.variance(output)
+        }
       } else if let combination = operation["combine"] {
         var total = try sum(combination)
         if let bound = combination["bound"] { total = try bounded(total, by: bound) }
@@ -83,6 +91,9 @@ struct PlanInterpreter {
     }
     return try #require(registers[try Self.index(plan["output"])])
   }
+
+  /// What stands for the second output of a model.
+  static func variance(_ output: [Double]) -> [Double] { output.map { 0.3 * $0 - 0.5 } }
 
   private func bounded(_ values: [Double], by bound: Value) throws -> [Double] {
     if let clip = bound["clip"] {

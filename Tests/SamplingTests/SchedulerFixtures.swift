@@ -124,10 +124,15 @@ struct SchedulerCase: Decodable, Sendable {
           0.6 * .cos(1.3 * u + 0.001 * point.timestep) + 0.2 * .tanh(u) * (1 - point.timestep / 2000)
         }))
   }
+
+  /// Its second output, of a variance that it has learned.
+  static func variance(_ state: RecordedTensor, at point: TimePoint) -> RecordedTensor {
+    RecordedTensor(DoubleTensor(state.base.values.map { .tanh(1.1 * $0 - 0.002 * point.timestep) }))
+  }
 }
 
 /// Doubles whose noise was recorded: fresh draw n of a run, counted from 1, is row n - 1.
-struct RecordedTensor: Tensor {
+struct RecordedTensor: ElementTensor {
   @TaskLocal static var noise: [[Double]] = []
 
   var base: DoubleTensor
@@ -135,6 +140,9 @@ struct RecordedTensor: Tensor {
 
   init(_ base: DoubleTensor) { self.base = base }
   init(zeros shape: Shape) { base = DoubleTensor(zeros: shape) }
+  init(elements: [Double], shape: Shape) { base = DoubleTensor(elements, shape: shape) }
+
+  var elementValues: [Double] { base.values }
 
   mutating func assign(_ combination: LinearCombination<RecordedTensor>) {
     var terms = combination.terms.map { LinearCombination<DoubleTensor>.Term($0.coefficient, $0.operand.base) }

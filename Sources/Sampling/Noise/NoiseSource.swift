@@ -11,6 +11,11 @@ public struct NoiseSource<State: Tensor>: Sendable {
   /// Whether it has no more than draws 0, 1, 2 ..., and so no Brownian paths.
   @usableFromInline let isSequential: Bool
 
+  /// A stream of an image's noise as a tensor.
+  @inlinable func tensor(_ field: NoiseField, stream: UInt32, shape: Shape) -> State {
+    draw?(field, stream, shape) ?? State(noise: field.with(stream: stream), shape: shape)
+  }
+
   /// The counter-based field of each image.
   public static var field: NoiseSource { NoiseSource(draw: nil, isSequential: false) }
 

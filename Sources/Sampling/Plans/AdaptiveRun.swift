@@ -40,8 +40,8 @@ final class AdaptiveRun<State: Tensor>: ImageRun {
   var state: State { machine[current] }
   var modelInput: State { machine[asked] }
 
-  func supply(_ output: State, unguided: State) {
-    machine.supply(output, unguided: unguided)
+  func supply(_ output: State, unguided: State, variance: State?) {
+    machine.supply(output, unguided: unguided, variance: variance)
     budget -= 1
   }
 

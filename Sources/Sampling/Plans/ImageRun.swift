@@ -8,7 +8,7 @@ import Tensors
   func advance() -> RunEvent
 
   /// Hands over the outputs that the last evaluation event asked for.
-  func supply(_ output: State, unguided: State)
+  func supply(_ output: State, unguided: State, variance: State?)
 
   /// Steps in all, where they are known.
   var stepCount: Int? { get }

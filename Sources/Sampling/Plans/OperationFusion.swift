@@ -13,7 +13,8 @@ struct OperationFusion {
     for register in written.flatMap(\.inputs) + results.map(SamplingPlan.Register.init) {
       uses[register.index, default: 0] += 1
     }
-    let readByModel = Set(written.filter(\.isEvaluation).flatMap(\.inputs))
+    // What is more than a term of a sum has to be there.
+    let readWhole = Set(written.flatMap(\.readWhole))
     var absorbed: [SamplingPlan.Register: SamplingPlan.Combination] = [:]
     for operation in written {
       switch operation {
@@ -24,7 +25,7 @@ struct OperationFusion {
         // A sum is more than its terms where it is bounded, and where a step ends.
         let isPlain = combination.bound == nil && combination.completedStep == nil && combination.noises.isEmpty
         let output = combination.output
-        if isPlain, uses[output.index] == 1, !results.contains(output.index), !readByModel.contains(output) {
+        if isPlain, uses[output.index] == 1, !results.contains(output.index), !readWhole.contains(output) {
           absorbed[output] = combination
         } else {
           operations.append(.combine(combination))
@@ -33,6 +34,17 @@ struct OperationFusion {
         estimate.terms = estimate.terms.absorbing(absorbed)
         operations.append(.estimate(estimate))
       }
+    }
+  }
+}
+
+extension SamplingPlan.Operation {
+  /// The registers whose elements are put to another use than being summed.
+  fileprivate var readWhole: [SamplingPlan.Register] {
+    switch self {
+    case .evaluate: inputs
+    case .combine(let combination): combination.noises.compactMap(\.deviation?.register)
+    case .estimate: []
     }
   }
 }

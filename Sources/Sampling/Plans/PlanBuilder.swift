@@ -12,6 +12,7 @@ public struct PlanBuilder {
   private var stepCount = 0
   private var draws: NoiseDraws
   private var completesSteps = true
+  private let estimatesErrors: Bool
   /// What the model has said of the starting state, if it has been asked: register 1.
   private var known: ModelOutput?
   /// What it is asked last.
@@ -19,10 +20,12 @@ public struct PlanBuilder {
 
   /// - Parameter known: where the model has been evaluated on the starting state, if it has.
   init(
-    prediction: Prediction, bound: SampleBound?, correlation: NoiseCorrelation = .independent, known: TimePoint? = nil
+    prediction: Prediction, bound: SampleBound?, correlation: NoiseCorrelation = .independent,
+    estimatesErrors: Bool = true, known: TimePoint? = nil
   ) {
     self.prediction = prediction
     self.bound = bound
+    self.estimatesErrors = estimatesErrors
     draws = NoiseDraws(correlation)
     if let known {
       self.known = ModelOutput(output: 1, input: 0, point: known)
@@ -68,6 +71,14 @@ public struct PlanBuilder {
       ModelOutput(output: output, input: input, point: point),
       ModelOutput(output: unguided, input: input, point: point)
     )
+  }
+
+  /// Evaluates the model once, for its prediction and for what it has learned of the variance, as it comes.
+  public mutating func evaluateWithVariance(at point: TimePoint) -> (prediction: ModelOutput, variance: Operand) {
+    let (output, variance) = (newRegister(), newRegister())
+    operations.append(
+      .evaluate(.init(input: .init(state), point: point, output: .init(output), variance: .init(variance))))
+    return (ModelOutput(output: output, input: state, point: point), .register(variance))
   }
 
   /// Evaluates the model and converts its output.
@@ -137,7 +148,7 @@ public struct PlanBuilder {
   public mutating func estimateError(_ expression: PlanExpression, ofLastStep: Bool = false) {
     let terms = sum(expression).terms
     // What is gone again has no step of its own to estimate.
-    guard !terms.isEmpty, completesSteps else { return }
+    guard !terms.isEmpty, completesSteps, estimatesErrors else { return }
     operations.append(.estimate(.init(terms: terms, step: ofLastStep ? stepCount : stepCount + 1)))
   }
 
@@ -160,18 +171,23 @@ public struct PlanBuilder {
     var noises: [SamplingPlan.Combination.Noise] = []
     for (operand, coefficient) in expression.coefficients where coefficient != 0 {
       let drawn: [SamplingPlan.Combination.Noise]
+      var deviation: SamplingPlan.Combination.LearnedDeviation?
       switch operand {
       case .noise: drawn = [draws.fresh()]
       case .increment(let from, let to): drawn = draws.increment(from: from, to: to)
+      case .learnedNoise(let from, let to, let variance, let slope, let offset):
+        drawn = draws.increment(from: from, to: to)
+        deviation = .init(register: .init(variance), slope: slope, offset: offset)
       case .state, .register:
         terms.append(.init(coefficient: coefficient, register: .init(register(of: operand))))
         continue
       }
       for draw in drawn {
-        if let index = noises.firstIndex(where: { $0.stream == draw.stream }) {
+        if let index = noises.firstIndex(where: { $0.stream == draw.stream && $0.deviation == deviation }) {
           noises[index].coefficient += coefficient * draw.coefficient
         } else {
-          noises.append(.init(coefficient: coefficient * draw.coefficient, stream: draw.stream))
+          noises.append(
+            .init(coefficient: coefficient * draw.coefficient, stream: draw.stream, deviation: deviation))
         }
       }
     }
@@ -182,7 +198,7 @@ public struct PlanBuilder {
     switch operand {
     case .state: state
     case .register(let index): index
-    case .noise, .increment: preconditionFailure("a model is never evaluated on noise alone")
+    case .noise, .increment, .learnedNoise: preconditionFailure("a model is never evaluated on noise alone")
     }
   }
 

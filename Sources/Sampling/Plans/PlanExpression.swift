@@ -8,6 +8,8 @@ public struct PlanExpression: Sendable {
     case noise
     /// What the driving Brownian path adds between two values of lambda, scaled to variance 1.
     case increment(from: Double, to: Double)
+    /// An increment of which each element is multiplied by e^(offset + slope × that of the register `variance`).
+    case learnedNoise(from: Double, to: Double, variance: Int, slope: Double, offset: Double)
     /// A tensor of an earlier operation.
     case register(Int)
 
@@ -15,6 +17,16 @@ public struct PlanExpression: Sendable {
     /// not overlap are independent, and those over parts of an interval add up to the whole's.
     public static func noise(from s: TimePoint, to t: TimePoint) -> Operand {
       .increment(from: s.lambda, to: t.lambda)
+    }
+
+    /// The same noise, each element times the exponential of `offset` + `slope` × that of a model's learned variance.
+    ///
+    /// - Precondition: `variance` is a tensor of an earlier operation.
+    public static func noise(
+      from s: TimePoint, to t: TimePoint, variance: Operand, slope: Double, offset: Double
+    ) -> Operand {
+      guard case .register(let register) = variance else { preconditionFailure("\(variance) is no model's output") }
+      return .learnedNoise(from: s.lambda, to: t.lambda, variance: register, slope: slope, offset: offset)
     }
   }
 

@@ -46,7 +46,7 @@ import Tensors
     }
   }
 
-  @inlinable func supply(_ output: State, unguided: State) {
-    machine.supply(output, unguided: unguided)
+  @inlinable func supply(_ output: State, unguided: State, variance: State?) {
+    machine.supply(output, unguided: unguided, variance: variance)
   }
 }

@@ -60,14 +60,16 @@ extension SamplingPlan.Operation {
   var inputs: [SamplingPlan.Register] {
     switch self {
     case .evaluate(let evaluation): [evaluation.input]
-    case .combine(let combination): combination.terms.map(\.register)
+    case .combine(let combination):
+      combination.terms.map(\.register) + combination.noises.compactMap(\.deviation?.register)
     case .estimate(let estimate): estimate.terms.map(\.register)
     }
   }
 
   var outputs: [SamplingPlan.Register] {
     switch self {
-    case .evaluate(let evaluation): [evaluation.output] + [evaluation.unguided].compactMap(\.self)
+    case .evaluate(let evaluation):
+      [evaluation.output] + [evaluation.unguided, evaluation.variance].compactMap(\.self)
     case .combine(let combination): [combination.output]
     case .estimate: []
     }
@@ -79,10 +81,15 @@ extension SamplingPlan.Operation {
       evaluation.input = name(evaluation.input)
       evaluation.output = name(evaluation.output)
       evaluation.unguided = evaluation.unguided.map(name)
+      evaluation.variance = evaluation.variance.map(name)
       return .evaluate(evaluation)
     case .combine(var combination):
       for index in combination.terms.indices {
         combination.terms[index].register = name(combination.terms[index].register)
+      }
+      for index in combination.noises.indices {
+        guard let deviation = combination.noises[index].deviation else { continue }
+        combination.noises[index].deviation?.register = name(deviation.register)
       }
       combination.output = name(combination.output)
       return .combine(combination)

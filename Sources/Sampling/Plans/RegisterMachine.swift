@@ -58,12 +58,13 @@ import Tensors
   }
 
   /// Hands over the outputs of the evaluation that the last event asked for.
-  @inlinable mutating func supply(_ output: State, unguided: State) {
+  @inlinable mutating func supply(_ output: State, unguided: State, variance: State?) {
     guard position < operations.count, case .evaluate(let evaluation) = operations[position] else {
       preconditionFailure("an output is supplied that nobody asked for")
     }
     registers[evaluation.output.index] = output
     if let register = evaluation.unguided { registers[register.index] = unguided }
+    if let register = evaluation.variance { registers[register.index] = variance }
     position += 1
   }
 
@@ -113,7 +114,10 @@ import Tensors
     var result = registers[combination.output.index].take() ?? State(zeros: shape)
     gather(combination.terms)
     for draw in combination.noises {
-      if let make = noise.draw {
+      if let deviation = draw.deviation {
+        let drawn = noise.tensor(field, stream: draw.stream, shape: shape)
+        scratch.terms.append(.init(draw.coefficient, scaled(drawn, by: deviation)))
+      } else if let make = noise.draw {
         scratch.terms.append(.init(draw.coefficient, make(field, draw.stream, shape)))
       } else {
         scratch.noises.append(.init(draw.coefficient, field.with(stream: draw.stream)))
@@ -124,6 +128,17 @@ import Tensors
     scratch.noises.removeAll(keepingCapacity: true)
     combination.bound?.apply(to: &result)
     registers[combination.output.index] = result
+  }
+
+  @usableFromInline func scaled(_ drawn: State, by deviation: SamplingPlan.Combination.LearnedDeviation) -> State {
+    func scaled<Elements: ElementTensor>(_ drawn: Elements) -> State? {
+      guard let variance = self[deviation.register] as? Elements else { return nil }
+      return drawn.scaled(byExponentialsOf: variance, slope: deviation.slope, offset: deviation.offset) as? State
+    }
+    guard let drawn = drawn as? any ElementTensor, let result = scaled(drawn) else {
+      preconditionFailure("a run of \(State.self) is given a plan that reads elements")
+    }
+    return result
   }
 
   @inlinable mutating func gather(_ terms: [SamplingPlan.Combination.Term]) {
@@ -139,7 +154,7 @@ extension TimePoint {
 
 /// What an operation leaves for the run to take note of.
 @usableFromInline enum MachineEvent {
-  /// The model is to be evaluated; ``RegisterMachine/supply(_:unguided:)`` goes on.
+  /// The model is to be evaluated; ``RegisterMachine/supply(_:unguided:variance:)`` goes on.
   case evaluation(SamplingPlan.Evaluation)
   case combination(SamplingPlan.Combination)
   /// An error is to be estimated before the next operation, which may overwrite what it is made of.

@@ -29,6 +29,14 @@ public enum Sampler: Sendable {
     }
   }
 
+  /// Whether the model is to return what it has learned of the variance too: ``SamplingPlan/readsVariance``.
+  public var readsVariance: Bool {
+    switch self {
+    case .plan(let plan): plan.readsVariance
+    case .adaptive: false
+    }
+  }
+
   /// Points at which the model will be evaluated: all of a plan's, and both ends of an adaptive run.
   public var evaluatedPoints: [TimePoint] {
     switch self {

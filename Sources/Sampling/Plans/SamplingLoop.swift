@@ -34,11 +34,14 @@ import Tensors
   @usableFromInline var states: [State] = []
   @usableFromInline let guidance: Guide
   @usableFromInline let prediction: Prediction
+  /// Whether the model returns what it has learned of the variance, after all predictions.
+  @usableFromInline let readsVariance: Bool
 
-  @inlinable init(_ runs: [Run], guidance: Guide, prediction: Prediction) {
+  @inlinable init(_ runs: [Run], guidance: Guide, prediction: Prediction, readsVariance: Bool = false) {
     images = runs.map { Image($0) }
     self.guidance = guidance
     self.prediction = prediction
+    self.readsVariance = readsVariance
   }
 
   /// Runs all images to their ends.
@@ -103,32 +106,43 @@ import Tensors
     }
   }
 
-  /// Hands the model's outputs over, one per request.
+  /// Hands the model's outputs over: one per request, and as many variances where they are read.
   @inlinable func supply(_ outputs: [State]) throws {
     guard fit(outputs) else {
       throw SamplingError.wrongModelOutput(
         found: "\(outputs.count) outputs of shapes \(Set(outputs.map { $0.shape }))",
-        expected: "\(requests.count) of \(requests[0].state.shape)")
+        expected: "\(outputCount) of \(requests[0].state.shape)")
     }
     var next = 0
     for index in 0..<images.count {
       let image = images[index]
       guard let point = image.pending.take() else { continue }
-      let own = BranchOutputs(
-        outputs[next..<next + image.branches.count], of: image.branches, state: image.run.modelInput)
-      next += image.branches.count
+      let range = next..<next + image.branches.count
+      let own = BranchOutputs(outputs[range], of: image.branches, state: image.run.modelInput)
+      next = range.upperBound
       let moment = GuidanceMoment(point: point, evaluation: image.moments)
       let output = guidance.guided(own, prediction: prediction, at: moment, memory: &image.memory)
-      image.run.supply(output, unguided: own.contains(.unconditional) ? own[.unconditional] : output)
+      image.run.supply(
+        output, unguided: own.contains(.unconditional) ? own[.unconditional] : output,
+        variance: readsVariance ? outputs[requests.count + range.lowerBound + varianceBranch(of: image)] : nil)
       image.evaluations += image.branches.count
       image.moments += 1
     }
     requests.removeAll(keepingCapacity: true)
   }
 
+  /// Guidance moves the mean; the variance is that of the prompt, as in DeepFloyd IF and DiT.
+  @inlinable func varianceBranch(of image: Image) -> Int {
+    image.branches.firstIndex(of: .conditional) ?? 0
+  }
+
+  @inlinable var outputCount: Int { readsVariance ? 2 * requests.count : requests.count }
+
   @inlinable func fit(_ outputs: [State]) -> Bool {
-    guard outputs.count == requests.count else { return false }
-    for index in 0..<outputs.count where outputs[index].shape != requests[index].state.shape { return false }
+    guard outputs.count == outputCount else { return false }
+    for index in 0..<outputs.count where outputs[index].shape != requests[index % requests.count].state.shape {
+      return false
+    }
     return true
   }
 

@@ -10,7 +10,9 @@ extension SamplingPlan: CustomStringConvertible {
     for operation in operations {
       switch operation {
       case .evaluate(let evaluation):
-        let outputs = ([evaluation.output] + [evaluation.unguided].compactMap(\.self)).map(\.description)
+        let others = [("unguided", evaluation.unguided), ("variance", evaluation.variance)]
+        let outputs =
+          ["\(evaluation.output)"] + others.compactMap { name, register in register.map { "\(name) \($0)" } }
         rows.append(
           Self.cells(of: evaluation.point, step: "")
             + ["\(outputs.joined(separator: ", ")) = model(\(evaluation.input))"])
@@ -43,12 +45,17 @@ extension SamplingPlan: CustomStringConvertible {
     }
   }
 
-  /// Independent draws are z1, z2 ..., the normals of a Brownian path b0, b1 ...
+  /// Independent draws are z1, z2 ..., the normals of a Brownian path b0, b1 ...; learned deviations are exponentials.
   private static func sum(_ terms: [Combination.Term], _ noises: [Combination.Noise] = []) -> String {
     let first = BrownianPath.firstStream
     let parts =
       terms.map { ($0.coefficient, "\($0.register)") }
-      + noises.map { ($0.coefficient, $0.stream < first ? "z\($0.stream)" : "b\($0.stream - first)") }
+      + noises.map { noise in
+        let draw = noise.stream < first ? "z\(noise.stream)" : "b\(noise.stream - first)"
+        guard let deviation = noise.deviation else { return (noise.coefficient, draw) }
+        let exponent = "\(number(deviation.offset)) + \(number(deviation.slope)) \(deviation.register)"
+        return (noise.coefficient, "exp(\(exponent)) \(draw)")
+      }
     guard !parts.isEmpty else { return "0" }
     var text = ""
     for (index, (coefficient, name)) in parts.enumerated() {

@@ -13,8 +13,10 @@ extension SamplingPlan {
   ///   - guidance: how the model's branches are combined.
   ///   - noise: what stands for the fields' noise.
   ///   - observe: called after every step.
-  ///   - denoise: the model: one output per request, in order, of the request's shape.
-  /// - Throws: `CancellationError`, ``SamplingError/wrongModelOutput(found:expected:)``, and what the model throws.
+  ///   - denoise: the model: one output per request, in order, of the request's shape; where the plan reads the
+  ///     variance, followed by as many outputs of what the model has learned of it (see ``DDPM/Variance``).
+  /// - Throws: `CancellationError`, ``SamplingError/wrongModelOutput(found:expected:)``, and what the model throws;
+  ///   ``SamplingError/incompatible(solver:reason:)`` where the noise or the tensor is not one that the plan can use.
   @inlinable public nonisolated(nonsending) func sample<State: Tensor>(
     fields: [NoiseField], shape: Shape, start: SamplingStart<State> = .noise, guidance: some Guidance = Unguided(),
     noise: NoiseSource<State> = .field, observe: (SamplingProgress<State>) throws -> Void = { _ in },
@@ -24,9 +26,14 @@ extension SamplingPlan {
       throw SamplingError.incompatible(
         solver: solver, reason: "its noise is that of a Brownian path, and the source has independent draws only")
     }
+    let readsVariance = readsVariance
+    if readsVariance, !(State.self is any ElementTensor.Type) {
+      throw SamplingError.incompatible(
+        solver: solver, reason: "its variance is learned for each element, and a \(State.self) has none to read")
+    }
     let states = try startingStates(fields: fields, shape: shape, start: start, noise: noise, at: grid[0])
     let runs = zip(states, fields).map { PlanRun(self, state: $0, field: $1, noise: noise) }
-    let loop = SamplingLoop(runs, guidance: guidance, prediction: prediction)
+    let loop = SamplingLoop(runs, guidance: guidance, prediction: prediction, readsVariance: readsVariance)
     return try await loop.run(observe: observe, denoise: denoise)
   }
 

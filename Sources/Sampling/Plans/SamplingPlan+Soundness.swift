@@ -50,7 +50,9 @@ extension SamplingPlan.Operation {
   var coefficients: [Double] {
     switch self {
     case .evaluate: []
-    case .combine(let combination): combination.terms.map(\.coefficient) + combination.noises.map(\.coefficient)
+    case .combine(let combination):
+      combination.terms.map(\.coefficient)
+        + combination.noises.flatMap { [$0.coefficient] + ($0.deviation.map { [$0.slope, $0.offset] } ?? []) }
     case .estimate(let estimate): estimate.terms.map(\.coefficient)
     }
   }

@@ -38,9 +38,11 @@ public struct SamplingPlan: Hashable, Sendable {
     public var output: Register
     /// Where the unconditional output goes, if the solver has a use for it.
     public var unguided: Register?
+    /// Where the model's second output goes, what it has learned of the variance, if the solver has a use for it.
+    public var variance: Register?
   }
 
-  /// output := bound(Σ coefficient × register + Σ coefficient × z)
+  /// output := bound(Σ coefficient × register + Σ coefficient × deviation × z)
   public struct Combination: Hashable, Sendable, Codable {
     public struct Term: Hashable, Sendable, Codable {
       public var coefficient: Double
@@ -61,6 +63,15 @@ public struct SamplingPlan: Hashable, Sendable {
       /// Stream of the noise field: 0 is the starting noise, 1, 2, 3 ... are independent draws, and those from 2^31 are
       /// the normals of a Brownian path.
       public var stream: UInt32
+      /// What each element of z is multiplied by; nil for 1.
+      public var deviation: LearnedDeviation?
+    }
+
+    /// e^(offset + slope × register), element by element: a standard deviation of which a model has learned the logarithm.
+    public struct LearnedDeviation: Hashable, Sendable, Codable {
+      public var register: Register
+      public var slope: Double
+      public var offset: Double
     }
   }
 
@@ -88,6 +99,11 @@ public struct SamplingPlan: Hashable, Sendable {
     operations.contains { if case .combine(let combination) = $0 { !combination.noises.isEmpty } else { false } }
   }
 
+  /// Whether the model is to return what it has learned of the variance too.
+  public var readsVariance: Bool {
+    operations.contains { if case .evaluate(let evaluation) = $0 { evaluation.variance != nil } else { false } }
+  }
+
   /// Whether its noise is that of a Brownian path.
   public var usesBrownianPath: Bool {
     operations.contains { operation in
@@ -101,23 +117,30 @@ public struct SamplingPlan: Hashable, Sendable {
   /// - Parameters:
   ///   - bound: keeps every prediction of the clean image in range before it is used; most latent models want none.
   ///   - noise: how the draws of a stochastic solver hang together.
+  ///   - estimatesErrors: whether a run reports the local errors of those solvers that estimate them. An estimate costs
+  ///     no evaluation, but as much of the executor's time as the step itself.
   /// - Throws: `SamplingError` where the grid does not fit the path or the solver does not fit the grid.
   public init(
     _ solver: some Solver, on path: some NoisePath, grid: some Grid, prediction: Prediction = .epsilon,
-    bound: SampleBound? = nil, noise: NoiseCorrelation = .independent
+    bound: SampleBound? = nil, noise: NoiseCorrelation = .independent, estimatesErrors: Bool = true
   ) throws(SamplingError) {
-    try self.init(solver, at: grid.points(on: path), on: path, prediction: prediction, bound: bound, noise: noise)
+    try self.init(
+      solver, at: grid.points(on: path), on: path, prediction: prediction, bound: bound, noise: noise,
+      estimatesErrors: estimatesErrors)
   }
 
   /// Compiles `solver` on the times given, noisiest first; a solver that inverts, on rising ones.
   ///
-  /// - Parameter path: the noise path they lie on, for solvers that visit points between them; without it those are
-  ///   interpolated.
+  /// - Parameters:
+  ///   - path: the noise path they lie on, for solvers that visit points between them; without it those are
+  ///     interpolated.
+  ///   - estimatesErrors: as in ``init(_:on:grid:prediction:bound:noise:estimatesErrors:)``, and so the others.
   /// - Throws: `SamplingError` where the times are not a monotone list of two or more, do not fit the solver, or give
   ///   a coefficient that is not finite.
   public init(
     _ solver: some Solver, at points: [TimePoint], on path: (any NoisePath)? = nil,
-    prediction: Prediction = .epsilon, bound: SampleBound? = nil, noise: NoiseCorrelation = .independent
+    prediction: Prediction = .epsilon, bound: SampleBound? = nil, noise: NoiseCorrelation = .independent,
+    estimatesErrors: Bool = true
   ) throws(SamplingError) {
     let steps = try GridSteps(points, on: path)
     guard steps.areRising == solver.isInversion else {
@@ -128,7 +151,8 @@ public struct SamplingPlan: Hashable, Sendable {
     if let fault = bound?.fault {
       throw .invalidOption(name: "the bound of the clean image", found: fault.found, expected: fault.expected)
     }
-    var builder = PlanBuilder(prediction: prediction, bound: bound, correlation: noise)
+    var builder = PlanBuilder(
+      prediction: prediction, bound: bound, correlation: noise, estimatesErrors: estimatesErrors)
     try solver.compile(steps, into: &builder)
     let schedule = builder.schedule(results: [builder.state])
     if prediction == .epsilon, let point = builder.evaluatedPoints.first(where: { $0.alpha == 0 }) {

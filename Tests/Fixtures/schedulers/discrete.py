@@ -45,6 +45,9 @@ def ddpm():
     yield run("velocity-10", 10, **VELOCITY)
     yield run("linear-clip-10", 10, **LINEAR | dict(clip_sample=True))
     yield run("cosine-velocity-large-linspace-10", 10, variance_type="fixed_large", **COSINE, **VELOCITY, **LINSPACE)
+    yield run("learned-range-10", 10, variance_type="learned_range")
+    yield run("learned-range-velocity-clip-7", 7, variance_type="learned_range", clip_sample=True, **VELOCITY)
+    yield cut(run("learned-range-50", 50, variance_type="learned_range"), 1)
     yield cut(run("small-1", 1), 1)
     yield cut(run("large-velocity-50", 50, variance_type="fixed_large", **VELOCITY), 1)
 
@@ -94,6 +97,7 @@ def consistency():
     for steps in (1, 2, 5):
         yield run(f"{steps}", steps)
     yield run("unclipped-4", 4, clip_denoised=False)
+    yield cut(run("50", 50, num_train_timesteps=100), 1)
 
 
 def ddim_inverse():

@@ -22,6 +22,11 @@ def model(x, t):
     return 0.6 * torch.cos(1.3 * x + 0.001 * t) + 0.2 * torch.tanh(x) * (1 - t / 2000)
 
 
+def variance(x, t):
+    """The network's second output, where it has learned the variance."""
+    return torch.tanh(1.1 * x - 0.002 * t)
+
+
 def initial():
     """The starting noise before it is scaled, as a batch of one."""
     return 1.8 * torch.sin(2.1 * torch.arange(8, dtype=torch.float64) + 0.4)[None]
@@ -49,6 +54,8 @@ def trajectory(scheduler, schedule, step):
     for index, t in enumerate(scheduler.timesteps):
         scaled = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
         output = model(scaled, t.double())
+        if scheduler.config.get("variance_type") == "learned_range":
+            output = torch.cat([output, variance(scaled, t.double())], dim=1)
         times.append(t.item())
         arguments = step | ({"variance_noise": noise(index)} if isinstance(scheduler, diffusers.DDIMScheduler) and "eta" in step else {})
         source = sys.modules[type(scheduler).__module__]

@@ -1,14 +1,22 @@
+import RealModule
+
 /// DDPM: ancestral sampling, each step drawn from the posterior of the forward process given the predicted image.
 ///
 /// Ho, Jain and Abbeel 2020, arXiv:2006.11239, eq. 6 and 7 and section 3.2, on any grid of times.
 public struct DDPM: Solver {
-  /// Which variance the reverse step is given. diffusers' `fixed_small_log` and `fixed_large_log` are the same two, though
+  /// Which variance the reverse step is given. diffusers' `fixed_small_log` and `fixed_large_log` are the first two, though
   /// the latter is not a number there.
   public enum Variance: String, Sendable, CaseIterable {
     /// β̃, right for data that is a single point.
     case fixedSmall
     /// β, right for standard normal data.
     case fixedLarge
+    /// The model's second output is the variance's logarithm, as in the code of Nichol and Dhariwal 2021
+    /// (arXiv:2102.09672). diffusers' `learned` takes the root of that logarithm, which is not a number for variances
+    /// below 1.
+    case learned
+    /// The model's second output v in -1...1 says where between β̃ and β the variance's logarithm lies: eq. 15 there.
+    case learnedRange
   }
 
   public let variance: Variance
@@ -24,11 +32,31 @@ public struct DDPM: Solver {
   public func compile(_ steps: GridSteps, into plan: inout PlanBuilder) throws(SamplingError) {
     for (s, t) in steps {
       let posterior = AncestralStep(from: s, to: t)
-      let sample = plan.evaluate(.sample, at: s)
+      let (sample, noise) = evaluate(posterior, from: s, to: t, in: &plan)
       // The last image is the posterior's mean: noise added to it would stay.
-      let deviation =
-        t.isClean ? 0 : variance == .fixedSmall ? posterior.deviation : posterior.forwardVariance.squareRoot()
-      plan.step(posterior.sampleWeight * sample + posterior.stateWeight * .state + deviation * .noise(from: s, to: t))
+      plan.step(
+        posterior.sampleWeight * sample + posterior.stateWeight * .state + (t.isClean ? .zero : noise))
+    }
+  }
+
+  /// The predicted image, and noise of the posterior's variance.
+  private func evaluate(
+    _ posterior: AncestralStep, from s: TimePoint, to t: TimePoint, in plan: inout PlanBuilder
+  ) -> (sample: PlanExpression.Operand, noise: PlanExpression) {
+    let (small, large) = (posterior.deviation, posterior.forwardVariance.squareRoot())
+    switch variance {
+    case .fixedSmall: return (plan.evaluate(.sample, at: s), small * .noise(from: s, to: t))
+    case .fixedLarge: return (plan.evaluate(.sample, at: s), large * .noise(from: s, to: t))
+    case .learned, .learnedRange:
+      let (prediction, learned) = plan.evaluateWithVariance(at: s)
+      // Deviations' logarithms are halves of variances'.
+      let (slope, offset) =
+        variance == .learned
+        ? (0.5, 0) : (.log(large / small) / 2, (.log(large) + .log(small)) / 2)
+      return (
+        plan.convert(prediction, to: .sample),
+        1 * .noise(from: s, to: t, variance: learned, slope: slope, offset: offset)
+      )
     }
   }
 }

@@ -1,0 +1,79 @@
+import Checkpoints
+import Fewstep
+import Foundation
+import Glyphs
+import Testing
+
+/// Models whose second output is what they have learned of the variance: the bundled one, its last convolution given as
+/// many more channels, which say the same whatever the image.
+@Suite(.serialized) struct LearnedVarianceTests {
+  private static let request = GenerationRequest(PipelineTests.prompt, solver: "ddpm", steps: 6, seed: 3, count: 2)
+
+  /// - Parameter variance: the second output; nil for a model without.
+  private static func withPipeline(
+    variance: Float?, type: String, _ body: (TextToImagePipeline) async throws -> Void
+  ) async throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "fewstep-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let original = try Glyphs.epsilon()
+    let unet = try original.copy(to: folder, without: "unet")
+    let name = "diffusion_pytorch_model.safetensors"
+    let store = try original.weights(component: "unet")
+    let tensors = try store.names.map { name in
+      var (shape, values) = try (store.entry(name).shape, store.floats(name))
+      if let variance, name.hasPrefix("conv_out.") {
+        let isBias = name.hasSuffix("bias")
+        values += Array(repeating: isBias ? variance : 0, count: values.count)
+        shape = Shape([2 * shape[0]] + shape.dimensions.dropFirst())
+      }
+      return SafetensorsWriter.Tensor(name: name, shape: shape, values: .float32(values))
+    }
+    try SafetensorsWriter.write(tensors, to: unet.appending(path: name))
+    try original.writeConfiguration(
+      component: "unet", setting: "out_channels", to: .number(variance == nil ? 4 : 8), in: unet)
+    let scheduler = folder.appending(path: "scheduler/scheduler_config.json")
+    var configuration = try JSONDecoder().decode([String: JSONValue].self, from: Data(contentsOf: scheduler))
+    configuration["variance_type"] = .string(type)
+    try Data(JSONValue.object(configuration).json().utf8).write(to: scheduler)
+    try await body(TextToImagePipeline(ModelFolder(url: folder)))
+  }
+
+  private static func latents(_ request: GenerationRequest, variance: Float?, type: String) async throws
+    -> [DenseTensor<Float>]
+  {
+    var latents: [DenseTensor<Float>] = []
+    try await withPipeline(variance: variance, type: type) {
+      latents = try await $0.generate(request).map(\.latents)
+    }
+    return latents
+  }
+
+  /// At the ends of the range images are those of the fixed variances, with guidance and a step cache too.
+  @Test(arguments: [nil, StepCache.deepCache(interval: 2), .taylor(interval: 2, order: 1)])
+  func imagesAreThoseOfTheVariance(_ cache: StepCache?) async throws {
+    var request = Self.request
+    request.stepCache = cache
+    for (value, fixed) in [(Float(-1), "fixed_small"), (1, "fixed_large")] {
+      let learned = try await Self.latents(request, variance: value, type: "learned_range")
+      let expected = try await Self.latents(request, variance: nil, type: fixed)
+      for (one, other) in zip(learned, expected) { #expect(one.relativeError(to: other) < 1e-5, "\(fixed)") }
+      #expect(learned[0] != learned[1])
+    }
+  }
+
+  /// Solvers that have no use for the variance leave it.
+  @Test func otherSolversLeaveIt() async throws {
+    var request = Self.request
+    request.solver = "dpm++2m"
+    let learned = try await Self.latents(request, variance: .nan, type: "learned_range")
+    let expected = try await Self.latents(request, variance: nil, type: "fixed_small")
+    for (one, other) in zip(learned, expected) { #expect(one.relativeError(to: other) < 1e-5) }
+  }
+
+  @Test func aModelWithoutIsRefused() async throws {
+    try await Self.withPipeline(variance: nil, type: "learned_range") { pipeline in
+      let error = await #expect(throws: SamplingError.self) { try await pipeline.generate(Self.request) }
+      #expect(error?.description.contains("second output") ?? false)
+    }
+  }
+}
