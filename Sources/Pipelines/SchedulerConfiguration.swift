@@ -24,6 +24,8 @@ public struct SchedulerConfiguration: Sendable {
   private let conditioning: TimeConditioning?
   private let bound: Bound
   private let variance: DDPM.Variance
+  /// Of a latent consistency model.
+  private let timestepScaling: Double
 
   /// How predictions of the clean image are kept in range, and for which solvers.
   private enum Bound {
@@ -66,6 +68,7 @@ public struct SchedulerConfiguration: Sendable {
     spacing = try reader.spacing(kind)
     options = try reader.options(kind, isOfLevels: levelSpacing != nil)
     variance = try reader.variance()
+    timestepScaling = try reader.positive("timestep_scaling", default: 10)
     if let threshold = try reader.threshold() {
       bound = .threshold(threshold)
     } else if kind == .preserving,
@@ -121,21 +124,28 @@ public struct SchedulerConfiguration: Sendable {
       path = try self.path(imageTokens: imageTokens)
     }
     let own = solver.conventions.hasFixedSpacing ? nil : self.spacing
-    let chosen = spacing ?? levelSpacing ?? own ?? solver.conventions.spacing
+    // Distilled models know the timesteps of their distillation only.
+    let levels = solver.conventions.spacing == .distilled ? nil : levelSpacing
+    let chosen = spacing ?? levels ?? own ?? solver.conventions.spacing
     var options = options
     options.start = start
     // What the configuration says of its own spacing does not belong to another.
-    if spacing != nil, spacing != levelSpacing { (options.rho, options.levels) = (nil, nil) }
+    if chosen != levelSpacing { (options.rho, options.levels) = (nil, nil) }
     let points = try chosen.points(steps: steps, for: solver.conventions, on: path, options: options)
     let plan = try SamplingPlan(
       made(solver, steps: steps), at: points, on: path, prediction: prediction, bound: bound(for: solver))
     return conditioning.map(plan.telling) ?? plan
   }
 
-  /// The entry's solver; DDPM with the variance that the configuration names.
+  /// The entry's solver, with what the configuration says of DDPM's variance and of LCM's scaling.
   private func made(_ entry: SolverEntry, steps: Int) throws(SamplingError) -> any Solver {
     let solver = try entry.make(steps)
-    return solver is DDPM ? DDPM(variance: variance) : solver
+    switch solver {
+    case is DDPM: return DDPM(variance: variance)
+    case let steps as ConsistencySteps where steps.scaling == .latentConsistency:
+      return ConsistencySteps(.latent(timestepScaling: timestepScaling, deviation: 0.5), name: steps.name)
+    default: return solver
+    }
   }
 
   /// The adaptive sampler of a pair on this model.

@@ -203,6 +203,7 @@ struct SchedulerReader {
 
   func options(_ kind: Kind, isOfLevels: Bool) throws(CheckpointError) -> GridOptions {
     var options = GridOptions(offset: try values.integer("steps_offset", default: 0))
+    options.originalSteps = try values.count("original_inference_steps", default: 50)
     options.end = try values.flag("set_alpha_to_one", default: true) ? .clean : .leastNoise
     switch try values.string("final_sigmas_type", default: "zero") {
     case "zero": break

@@ -68,6 +68,6 @@ extension Tensor {
 }
 
 /// 10 log₁₀(signal / noise); infinite without noise.
-public func decibels(signal: Double, noise: Double) -> Double {
+package func decibels(signal: Double, noise: Double) -> Double {
   noise == 0 ? .infinity : 10 * .log10(signal / noise)
 }

@@ -76,6 +76,27 @@ struct SchedulerConfigurationTests {
     #expect(plan == expected)
   }
 
+  /// A distilled model's scheduler names the times that it was distilled on, and LCM's scaling; other spacings are not its.
+  @Test func distilledModels() throws {
+    func plan(_ name: String, _ options: String = "", solver: String? = nil, steps: Int = 4) throws -> SamplingPlan {
+      let configuration = try Self.configuration(#"{"_class_name": "\#(name)"\#(options)}"#)
+      return try configuration.plan(
+        solver.map { try SolverCatalogue.entry(named: $0) } ?? configuration.defaultSolver, steps: steps)
+    }
+    let times = [999.0, 759, 499, 259]
+    for name in ["LCMScheduler", "TCDScheduler"] {
+      #expect(try plan(name).grid.dropLast().map(\.timestep) == times, "\(name)")
+      let few = try plan(name, #", "original_inference_steps": 20"#, steps: 2)
+      #expect(few.grid.dropLast().map(\.timestep) == [999, 499], "\(name)")
+    }
+    let karras = #", "use_karras_sigmas": true, "timestep_spacing": "leading""#
+    #expect(try plan("DPMSolverMultistepScheduler", karras, solver: "lcm").grid.dropLast().map(\.timestep) == times)
+    let scaled = try plan("LCMScheduler", #", "timestep_scaling": 0.001"#)
+    #expect(try scaled.grid == plan("LCMScheduler").grid && scaled != plan("LCMScheduler"))
+    #expect(throws: SamplingError.invalidSteps(found: 51, allowed: 1...50)) { try plan("LCMScheduler", steps: 51) }
+    #expect(throws: CheckpointError.self) { try plan("LCMScheduler", #", "timestep_scaling": 0"#) }
+  }
+
   @Test func flowMatching() throws {
     let configuration = try Self.configuration(#"{"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}"#)
     #expect(configuration.family == .flow && configuration.prediction == .flow)

@@ -46,6 +46,11 @@ struct CatalogueTests {
             try Self.plan(solver, spacing, steps: 1000)
           }
           #expect(try Self.plan(solver, spacing, steps: 999).stepCount == 999)
+        } else if spacing == .distilled {
+          #expect(throws: SamplingError.invalidSteps(found: 1000, allowed: 1...50)) {
+            try Self.plan(solver, spacing, steps: 1000)
+          }
+          #expect(try Self.plan(solver, spacing, steps: 50).stepCount == 50)
         } else {
           #expect(try Self.plan(solver, spacing, steps: 1000).stepCount == 1000)
         }
@@ -107,7 +112,7 @@ struct CatalogueTests {
     ("ipndm4", 2, 20), ("ipndm4-v", 2, 20), ("res-2m", 2, 20), ("res-3m", 3, 20), ("res-2s", 2, 20),
     ("res-3s", 3, 20), ("gradient-estimation", 1, 20),
   ]
-  static let noiseLevel: [Cost] = [("euler", 1, 20), ("heun", 2, 39), ("dpm2", 2, 20)]
+  static let noiseLevel: [Cost] = [("euler", 1, 20), ("heun", 2, 39), ("dpm2", 2, 39)]
   static let stochastic: [Cost] = [
     ("dpm-solver-1m-sde", nil, 20), ("dpm-solver-2m-sde", nil, 20), ("dpm-solver-3m-sde-consistent", nil, 20),
     ("dpm++1m-sde", nil, 20), ("dpm++2m-sde", nil, 20), ("dpm++3m-sde", nil, 20), ("dpm++3m-sde-published", nil, 20),

@@ -9,16 +9,20 @@ struct DiffusersLevelSumsTests {
   typealias Row = DiffusersSum
   typealias Leg = DiffusersSum.Leg
 
+  private static func path() throws -> StraightLevels {
+    try StraightLevels(.linear(start: 0.0001, end: 0.02), count: 1100)
+  }
+
   private static func levels(_ karras: Bool = false) throws -> [TimePoint] {
-    let path = try StraightLevels(.linear(start: 0.0001, end: 0.02), count: 1100)
+    let path = try path()
     return karras ? try KarrasGrid(steps: 10).points(on: path) : try LinspaceGrid(steps: 10).points(on: path)
   }
 
   private static func inPlace(
     _ name: String, _ sum: Double, _ mean: Double, _ solver: some Solver, _ points: [TimePoint],
-    _ prediction: Prediction = .epsilon
+    _ prediction: Prediction = .epsilon, on path: (any NoisePath)? = nil
   ) -> Row {
-    Row(name, sum, mean, Leg(solver, points)) {
+    Row(name, sum, mean, Leg(solver, points, on: path)) {
       ($0.model, $0.prediction) = (.rescaledInPlace, prediction)
       $0.start = $0.start.map { points[0].sigma * $0 }
     }
@@ -26,19 +30,18 @@ struct DiffusersLevelSumsTests {
 
   /// The last two steps, from the sample at the highest level and noise at theirs.
   private static func noised(
-    _ name: String, _ sum: Double, _ mean: Double, _ solver: some Solver, _ points: [TimePoint], from index: Int = 8
+    _ name: String, _ sum: Double, _ mean: Double, _ solver: some Solver, _ points: [TimePoint],
+    on path: (any NoisePath)? = nil
   ) -> Row {
-    Row(name, sum, mean, Leg(solver, points[index...])) {
+    Row(name, sum, mean, Leg(solver, points[8...], on: path)) {
       $0.model = .rescaledInPlace
-      $0.start = zip($0.start, Row.noise(for: $0.start)).map { points[0].sigma * $0 + points[index].sigma * $1 }
+      $0.start = zip($0.start, Row.noise(for: $0.start)).map { points[0].sigma * $0 + points[8].sigma * $1 }
     }
   }
 
   /// Not LMS with noise, 27663.6895: starting at the ninth step the class has one slope and weighs it as the newest of four.
   @Test func noiseLevels() async throws {
-    let (points, karras) = (try Self.levels(), try Self.levels(true))
-    let halved = try StageGrid(LinspaceGrid(steps: 10), fractions: [0.5])
-      .points(on: StraightLevels(.linear(start: 0.0001, end: 0.02), count: 1100))
+    let (path, points, karras) = (try Self.path(), try Self.levels(), try Self.levels(true))
     let lms = try IPNDM(order: 4, spacing: .uneven)
     try await DiffusersSumsTests.check(
       [
@@ -53,9 +56,9 @@ struct DiffusersLevelSumsTests {
         Self.inPlace("LMS, no noise", 1006.388, 1.31, lms, points),
         Self.inPlace("LMS, v_prediction", 0.0017, 2.2676e-06, lms, points, .velocity),
         Self.inPlace("LMS, Karras", 3812.9927, 4.9648, lms, karras),
-        Self.inPlace("KDPM2, no noise", 20.4125, 0.0266, DPM2(), halved),
-        Self.inPlace("KDPM2, v_prediction", 4.6934e-07, 6.1112e-10, DPM2(), halved, .velocity),
-        Self.noised("KDPM2, noise", 70408.4062, 91.6776, DPM2(), halved, from: 16),
+        Self.inPlace("KDPM2, no noise", 20.4125, 0.0266, DPM2(), points, on: path),
+        Self.inPlace("KDPM2, v_prediction", 4.6934e-07, 6.1112e-10, DPM2(), points, .velocity, on: path),
+        Self.noised("KDPM2, noise", 70408.4062, 91.6776, DPM2(), points, on: path),
       ], count: 14)
   }
 

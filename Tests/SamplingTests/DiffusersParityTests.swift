@@ -151,7 +151,7 @@ struct DiffusersParityTests {
     for example in examples {
       let points = example.points
       let latents = try await Self.latents(
-        solver(example), example, at: points,
+        solver(example), example, at: points, on: example.path(),
         from: example.initial.map { points[0].alpha * example.double.initNoiseSigma * $0 })
       Self.expectEqual(latents, example.double.latents, of: example)
     }

@@ -9,9 +9,11 @@ struct DiffusersSum: Sendable {
   struct Leg: Sendable {
     let solver: any Solver
     let points: [TimePoint]
+    /// Where the points between are; nil to interpolate.
+    let path: (any NoisePath)?
 
-    init(_ solver: some Solver, _ points: some Sequence<TimePoint>) {
-      (self.solver, self.points) = (solver, Array(points))
+    init(_ solver: some Solver, _ points: some Sequence<TimePoint>, on path: (any NoisePath)? = nil) {
+      (self.solver, self.points, self.path) = (solver, Array(points), path)
     }
   }
 
@@ -77,7 +79,8 @@ struct DiffusersSum: Sendable {
     let (draws, leavesNoiseOut) = (draws, leavesNoiseOut)
     var state = SharedTensor(start)
     for leg in legs {
-      let plan = try SamplingPlan(leg.solver, at: leg.points, prediction: prediction, bound: bound)
+      let plan = try SamplingPlan(
+        leg.solver, at: leg.points, on: leg.path, prediction: prediction, bound: bound)
       state = try await plan.run(
         fields: [NoiseField(seed: 0)], shape: [start.count], start: .states([state]),
         noise: .custom { _, stream, shape in

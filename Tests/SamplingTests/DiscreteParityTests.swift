@@ -47,23 +47,33 @@ struct DiscreteParityTests {
     }
   }
 
+  /// The grid that a solver's name stands for, whose timesteps are those of diffusers.
+  private static func ownGrid(_ example: SchedulerCase) throws -> [TimePoint] {
+    let entry = try SolverCatalogue.entry(named: example.scheduler)
+    let points = try entry.conventions.spacing.points(
+      steps: example.steps, for: entry.conventions, on: example.path(),
+      options: .init(originalSteps: example.config.originalInferenceSteps ?? 50))
+    #expect(points.dropLast().map(\.timestep) == example.double.timesteps, "\(example.name)")
+    return points
+  }
+
   /// The last step's noise level is 0 in diffusers too, whatever its time.
   @Test func latentConsistency() async throws {
-    func points(_ example: SchedulerCase) throws -> [TimePoint] {
-      try DistilledGrid(steps: example.steps, originalSteps: example.config.originalInferenceSteps ?? 50)
-        .points(on: example.path())
-    }
-    for example in try SchedulerCase.all("lcm") {
-      #expect(try points(example).dropLast().map(\.timestep) == example.double.timesteps, "\(example.name)")
-    }
-    try await Self.check("lcm", count: 8, points: points) { _ in ConsistencySteps(.latentConsistency) }
+    try await Self.check("lcm", count: 8, points: Self.ownGrid) { _ in ConsistencySteps(.latentConsistency) }
   }
 
   @Test func trajectoryConsistency() async throws {
-    func points(_ example: SchedulerCase) throws -> [TimePoint] {
-      try DistilledGrid(steps: example.steps, end: .leastNoise).points(on: example.path())
+    try await Self.check("tcd", count: 8, points: Self.ownGrid) { try TCD(gamma: $0.step.eta ?? 0) }
+  }
+
+  /// Fewer of the timesteps are left below an image's noise.
+  @Test func distilledTimesBelowAStart() throws {
+    let grid = StartingGrid(DistilledGrid(steps: 3), at: .timestep(500))
+    let points = try grid.points(on: .stableDiffusion)
+    #expect(points.map(\.timestep).dropLast() == [500, 339, 179] && points[3].isClean)
+    #expect(throws: SamplingError.invalidSteps(found: 26, allowed: 1...25)) {
+      try StartingGrid(DistilledGrid(steps: 26), at: .timestep(500)).points(on: .stableDiffusion)
     }
-    try await Self.check("tcd", count: 8, points: points) { try TCD(gamma: $0.step.eta ?? 0) }
   }
 
   /// The network sees the state scaled, and its output is not scaled.

@@ -115,4 +115,33 @@ struct GuidanceRunTests {
     }
     return [seen, results[0].evaluations]
   }
+
+  /// Of a space that says nothing at a point that is visited, before anything is computed; others go on.
+  @Test func spacesThatSayNothingAreRefused() async throws {
+    func run(_ guidance: some Guidance) async throws -> DoubleTensor {
+      let plan = try SamplingPlan(
+        FlowRungeKutta(.euler), on: RectifiedFlow(), grid: TrailingGrid(steps: 3), prediction: .flow)
+      return try await plan.run(seed: 1, shape: [4], guidance: guidance) { requests in
+        requests.map { DoubleTensor.combining(($0.branch == .conditional ? 1 : 0.9, $0.state)) }
+      }
+    }
+    let unusable = try TangentialGuidance(scale: 3)
+    let error = await #expect(throws: SamplingError.self) { try await run(unusable) }
+    #expect(error?.description.contains("epsilon") ?? false)
+    let image = try await run(try TangentialGuidance(scale: 3, space: .flow))
+    #expect(image.values.allSatisfy { $0.isFinite })
+  }
+
+  /// What is not a number goes on as such, to be found in the result.
+  @Test(arguments: [SampleBound.clip(limit: 1), .threshold(quantile: 0.9, maximum: 2)])
+  func boundsLeaveWhatIsNotANumber(_ bound: SampleBound) async throws {
+    let plan = try SamplingPlan(DDIM(), on: .stableDiffusion, grid: TrailingGrid(steps: 3), bound: bound)
+    for value in [Double.nan, .infinity, -.infinity] {
+      let image: DoubleTensor = try await plan.run(seed: 1, shape: [4]) { requests in
+        requests.map { DoubleTensor(Array($0.state.values.dropLast()) + [value]) }
+      }
+      #expect(value.isNaN ? image.values[3].isNaN : true)
+      #expect(image.shape == [4])
+    }
+  }
 }

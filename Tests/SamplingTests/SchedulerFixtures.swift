@@ -94,20 +94,18 @@ struct SchedulerCase: Decodable, Sendable {
     }
   }
 
-  /// The points that the recorded sigmas, noise relative to signal, and model times stand for. The Heun classes list
-  /// what they visit twice; KDPM2 does, and evaluates at the mean of each two in log sigma as well.
+  /// The points that the recorded sigmas, noise relative to signal, and model times stand for. The Heun classes and KDPM2
+  /// list what they visit twice, and KDPM2 the times of its midpoints between.
   var points: [TimePoint] {
     func distinct(_ values: [Double]) -> [Double] {
       values.enumerated().filter { $0 == 0 || values[$0 - 1] != $1 }.map(\.element)
     }
-    let isHeun = scheduler.contains("Heun")
-    var sigmas = double.sigmas ?? []
-    if isHeun { sigmas = distinct(sigmas) }
-    if scheduler == "KDPM2DiscreteScheduler" {
-      let visited = distinct(sigmas)
-      sigmas = zip(visited, visited.dropFirst()).flatMap { $1 > 0 ? [$0, ($0 * $1).squareRoot()] : [$0, $1] }
-    }
-    let times = isHeun ? distinct(double.modelTimes) : double.modelTimes
+    let (isHeun, isMidpoint) = (scheduler.contains("Heun"), scheduler == "KDPM2DiscreteScheduler")
+    let sigmas = isHeun || isMidpoint ? distinct(double.sigmas ?? []) : double.sigmas ?? []
+    let times =
+      isMidpoint
+      ? stride(from: 0, to: double.modelTimes.count, by: 2).map { double.modelTimes[$0] }
+      : isHeun ? distinct(double.modelTimes) : double.modelTimes
     return zip(sigmas, times + [0]).map { sigma, time in
       if prediction == .inverseFlow { return TimePoint(timestep: time, alpha: sigma, sigma: 1 - sigma) }
       if prediction == .flow { return TimePoint(timestep: time, alpha: 1 - sigma, sigma: sigma) }

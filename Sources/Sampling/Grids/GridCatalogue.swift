@@ -15,6 +15,7 @@ public enum GridSpacing: String, Hashable, Sendable, Codable, CaseIterable {
   case linearQuadratic = "linear-quadratic"
   case klOptimal = "kl-optimal"
   case uniformLambda = "uniform-lambda"
+  case distilled
   case alignYourSteps15 = "ays-sd15"
   case alignYourStepsXL = "ays-sdxl"
   case alignYourStepsVideo = "ays-svd"
@@ -60,6 +61,7 @@ public enum GridSpacing: String, Hashable, Sendable, Codable, CaseIterable {
     case .linearQuadratic: "noise levels along a line and then a parabola"
     case .klOptimal: "noise levels with evenly spaced arctangents"
     case .uniformLambda: "evenly spaced in lambda, ending at the least noise"
+    case .distilled: "out of the 50 timesteps that LCM and TCD models were distilled on"
     case .alignYourSteps15: "Align Your Steps, found for Stable Diffusion 1.5"
     case .alignYourStepsXL: "Align Your Steps, found for Stable Diffusion XL"
     case .alignYourStepsVideo: "Align Your Steps, found for Stable Video Diffusion"
@@ -76,6 +78,7 @@ public enum GridSpacing: String, Hashable, Sendable, Codable, CaseIterable {
     case .beta, .betaTimes: "arXiv:2407.12173"
     case .karras: "arXiv:2206.00364"
     case .exponential, .uniformLambda: "arXiv:2206.00927"
+    case .distilled: "arXiv:2310.04378"
     case .linearQuadratic: "arXiv:2410.13720"
     case .klOptimal, .alignYourSteps15, .alignYourStepsXL, .alignYourStepsVideo: "arXiv:2404.14507"
     }
@@ -125,6 +128,7 @@ public enum GridSpacing: String, Hashable, Sendable, Codable, CaseIterable {
     case .linearQuadratic: return LinearQuadraticGrid(steps: steps, options: levels)
     case .klOptimal: return KLOptimalGrid(steps: steps, options: levels)
     case .uniformLambda: return UniformLambdaGrid(steps: steps)
+    case .distilled: return DistilledGrid(steps: steps, originalSteps: options.originalSteps, end: end)
     case .alignYourSteps15: return AlignYourStepsGrid(steps: steps, table: .stableDiffusion15, options: levels)
     case .alignYourStepsXL: return AlignYourStepsGrid(steps: steps, table: .stableDiffusionXL, options: levels)
     case .alignYourStepsVideo: return AlignYourStepsGrid(steps: steps, table: .stableVideoDiffusion, options: levels)
@@ -155,6 +159,8 @@ public struct GridOptions: Hashable, Sendable {
   public var levels: ClosedRange<Double>?
   /// Which times the model is told, on grids that do not say so themselves.
   public var times: ToldTimes
+  /// How many timesteps a model was distilled on, for `distilled`.
+  public var originalSteps: Int
   /// The last sigma before the clean end, to which a grid on a straight path is stretched.
   public var terminal: Double?
   /// Where image-to-image generation begins; nil is the path's noisiest point.
@@ -162,7 +168,8 @@ public struct GridOptions: Hashable, Sendable {
 
   public init(
     offset: Int = 0, end: GridEnd = .clean, finalNoise: GridEnd? = nil, rho: Double? = nil,
-    levels: ClosedRange<Double>? = nil, times: ToldTimes = .exact, terminal: Double? = nil, start: GridStart? = nil
+    levels: ClosedRange<Double>? = nil, times: ToldTimes = .exact, originalSteps: Int = 50, terminal: Double? = nil,
+    start: GridStart? = nil
   ) {
     self.offset = offset
     self.end = end
@@ -170,6 +177,7 @@ public struct GridOptions: Hashable, Sendable {
     self.rho = rho
     self.levels = levels
     self.times = times
+    self.originalSteps = originalSteps
     self.terminal = terminal
     self.start = start
   }

@@ -4,7 +4,7 @@ import RealModule
 /// of the regularised incomplete beta function.
 ///
 /// - Precondition: a and b are positive.
-public func betaQuantile(_ p: Double, a: Double, b: Double) -> Double {
+package func betaQuantile(_ p: Double, a: Double, b: Double) -> Double {
   BetaDistribution(a: a, b: b).quantile(p)
 }
 

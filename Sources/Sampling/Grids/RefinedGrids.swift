@@ -20,7 +20,8 @@ public struct HalvedGrid<Base: Grid>: Grid {
 
 /// Timesteps out of those that a latent consistency model was distilled on: every (T / `originalSteps`)th.
 ///
-/// Luo et al. 2023, arXiv:2310.04378, section 4.3, with the rounding of diffusers' `LCMScheduler` and `TCDScheduler`.
+/// Luo et al. 2023, arXiv:2310.04378, section 4.3, with the rounding of diffusers' `LCMScheduler` and `TCDScheduler`. Below
+/// a ``StartingGrid``'s start there are fewer of them, and no more steps than those.
 public struct DistilledGrid: Grid {
   public var steps: Int
   public var originalSteps: Int
@@ -37,11 +38,12 @@ public struct DistilledGrid: Grid {
     guard (1...path.trainingTimesteps).contains(originalSteps) else {
       throw .invalidSteps(found: originalSteps, allowed: 1...path.trainingTimesteps)
     }
-    guard steps <= originalSteps else { throw .invalidSteps(found: steps, allowed: 1...originalSteps) }
     let stride = path.trainingTimesteps / originalSteps
+    let count = min(originalSteps, max(Int((path.positions.upperBound + 1) / Double(stride)), 1))
+    guard steps <= count else { throw .invalidSteps(found: steps, allowed: 1...count) }
     return (0..<steps).map { index in
-      let rank = originalSteps - index * originalSteps / steps
-      return path.point(at: Double(rank * stride - 1))
+      let rank = count - index * count / steps
+      return path.point(position: Double(rank * stride - 1))
     } + [end.point(on: path)]
   }
 }

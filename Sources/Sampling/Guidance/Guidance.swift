@@ -19,6 +19,22 @@ public protocol Guidance: Sendable {
 
 extension Guidance {
   public var space: Prediction? { nil }
+
+  /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` where the space says nothing at one of the points, as
+  ///   ε does where there is no signal.
+  @usableFromInline func check(_ prediction: Prediction, at points: [TimePoint]) throws(SamplingError) {
+    guard let space, space != prediction else { return }
+    for point in points {
+      let (there, back) = (
+        prediction.coefficients(to: space, at: point), space.coefficients(to: prediction, at: point)
+      )
+      guard [there.state, there.output, back.state, back.output].allSatisfy(\.isFinite) else {
+        throw .invalidOption(
+          name: "the guidance's space", found: space.rawValue,
+          expected: "another for \(prediction.rawValue) predictions where alpha is \(point.alpha)")
+      }
+    }
+  }
 }
 
 /// Where in its run an evaluation stands.

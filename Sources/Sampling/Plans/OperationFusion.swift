@@ -9,6 +9,7 @@ struct OperationFusion {
   ///   - written: operations in which every register is written once.
   ///   - results: the registers that are read after the last operation.
   init(_ written: [SamplingPlan.Operation], results: [Int]) {
+    let written = Self.read(of: written, results: results)
     var uses: [Int: Int] = [:]
     for register in written.flatMap(\.inputs) + results.map(SamplingPlan.Register.init) {
       uses[register.index, default: 0] += 1
@@ -35,6 +36,21 @@ struct OperationFusion {
         operations.append(.estimate(estimate))
       }
     }
+  }
+
+  /// The operations without the sums that nothing reads, such as a form of the output that only other steps have a use for.
+  private static func read(of written: [SamplingPlan.Operation], results: [Int]) -> [SamplingPlan.Operation] {
+    var needed = Set(results.map(SamplingPlan.Register.init))
+    let kept = written.reversed().filter { operation in
+      if case .combine(let combination) = operation, combination.completedStep == nil,
+        !needed.contains(combination.output)
+      {
+        return false
+      }
+      needed.formUnion(operation.inputs)
+      return true
+    }
+    return kept.reversed()
   }
 }
 

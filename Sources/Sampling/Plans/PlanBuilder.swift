@@ -1,5 +1,5 @@
 /// What a solver writes its plan into.
-public struct PlanBuilder {
+public struct PlanBuilder: Sendable {
   public typealias Operand = PlanExpression.Operand
 
   /// What the model was trained to return.

@@ -24,6 +24,8 @@ public enum SampleBound: Hashable, Sendable, Codable {
     case .clip(let limit): state.clamp(to: -limit...limit)
     case .threshold(let quantile, let maximum):
       let limit = min(max(state.magnitudeQuantile(quantile), 1), maximum)
+      // What is not a number has no quantile: it is left for who looks at the result.
+      guard limit.isFinite else { return }
       state.clamp(to: -limit...limit)
       if limit != 1 { state.assign(.init([.init(1 / limit, state)])) }
     }

@@ -40,8 +40,7 @@ public enum Sampler: Sendable {
   /// Points at which the model will be evaluated: all of a plan's, and both ends of an adaptive run.
   public var evaluatedPoints: [TimePoint] {
     switch self {
-    case .plan(let plan):
-      plan.operations.compactMap { if case .evaluate(let evaluation) = $0 { evaluation.point } else { nil } }
+    case .plan(let plan): plan.evaluatedPoints
     case .adaptive(let sampler): [sampler.start, sampler.end]
     }
   }

@@ -16,7 +16,7 @@ extension SamplingPlan {
   ///   - denoise: the model: one output per request, in order, of the request's shape; where the plan reads the
   ///     variance, followed by as many outputs of what the model has learned of it (see ``DDPM/Variance``).
   /// - Throws: `CancellationError`, ``SamplingError/wrongModelOutput(found:expected:)``, and what the model throws;
-  ///   ``SamplingError/incompatible(solver:reason:)`` where the noise or the tensor is not one that the plan can use.
+  ///   `SamplingError` where the noise, the tensor or the guidance is not one that the plan can use.
   @inlinable public nonisolated(nonsending) func sample<State: Tensor>(
     fields: [NoiseField], shape: Shape, start: SamplingStart<State> = .noise, guidance: some Guidance = Unguided(),
     noise: NoiseSource<State> = .field, observe: (SamplingProgress<State>) throws -> Void = { _ in },
@@ -31,6 +31,7 @@ extension SamplingPlan {
       throw SamplingError.incompatible(
         solver: solver, reason: "its variance is learned for each element, and a \(State.self) has none to read")
     }
+    try guidance.check(prediction, at: evaluatedPoints)
     let states = try startingStates(fields: fields, shape: shape, start: start, noise: noise, at: grid[0])
     let runs = zip(states, fields).map { PlanRun(self, state: $0, field: $1, noise: noise) }
     let loop = SamplingLoop(runs, guidance: guidance, prediction: prediction, readsVariance: readsVariance)

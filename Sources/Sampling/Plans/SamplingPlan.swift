@@ -94,6 +94,11 @@ public struct SamplingPlan: Hashable, Sendable {
     operations.count { if case .evaluate = $0 { true } else { false } }
   }
 
+  /// Where the model is evaluated, in order.
+  public var evaluatedPoints: [TimePoint] {
+    operations.compactMap { if case .evaluate(let evaluation) = $0 { evaluation.point } else { nil } }
+  }
+
   /// Whether the result depends on noise other than the starting noise.
   public var isStochastic: Bool {
     operations.contains { if case .combine(let combination) = $0 { !combination.noises.isEmpty } else { false } }

@@ -11,7 +11,8 @@ public struct DenoiserRequest<State: Tensor>: Sendable {
   /// Which condition it is to be evaluated with.
   public let branch: GuidanceBranch
 
-  @inlinable init(state: State, time: TimePoint, image: Int, branch: GuidanceBranch) {
+  /// As a run makes it; for who calls a model by himself.
+  @inlinable public init(state: State, time: TimePoint, image: Int = 0, branch: GuidanceBranch = .conditional) {
     self.state = state
     self.time = time
     self.image = image
@@ -21,8 +22,8 @@ public struct DenoiserRequest<State: Tensor>: Sendable {
 
 /// A run as it stands after a step.
 public struct SamplingProgress<State: Tensor>: Sendable {
-  /// Steps completed, from 1, and steps in all; of an adaptive run, the most that any image has completed, and the
-  /// number that is not known beforehand is nil.
+  /// Steps completed, from 1, and steps in all. Of an adaptive run `step` is the most that any image has completed, and
+  /// `stepCount` is nil, since it is not known beforehand.
   public let step: Int
   public let stepCount: Int?
   /// The time just reached, by the noisiest of the images.

@@ -57,6 +57,8 @@ public struct GridConventions: Hashable, Sendable {
 
   /// DDPM's and DDIM's kind: every so many of the model's own timesteps.
   static let discrete = GridConventions(spacing: .leading, roundsTimes: true, clipsSamples: true)
+  /// That of solvers for models which were distilled on few of the timesteps.
+  static let distilled = discrete.with { ($0.spacing, $0.hasFixedSpacing) = (.distilled, true) }
   /// The DPM-Solvers' kind: integer times, one division more than there are steps.
   static let multistep = GridConventions(division: .stepsAndEnd, roundsTimes: true)
   /// k-diffusion's kind: real times.

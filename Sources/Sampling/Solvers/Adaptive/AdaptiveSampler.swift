@@ -87,6 +87,7 @@ public struct AdaptiveSampler: Sendable {
     observe: (SamplingProgress<State>) throws -> Void = { _ in },
     denoise: ([DenoiserRequest<State>]) async throws -> [State]
   ) async throws -> [SamplingResult<State>] {
+    try guidance.check(prediction, at: [start])
     let states = try startingStates(fields: fields, shape: shape, start: initial, noise: noise, at: start)
     let runs = zip(states, fields).map { AdaptiveRun(self, state: $0, field: $1, noise: noise) }
     let loop = SamplingLoop(runs, guidance: guidance, prediction: prediction)

@@ -73,7 +73,7 @@ extension ConsistencySteps {
   static let entries = [
     SolverEntry(
       "lcm", aliases: ["LCMScheduler"], "latent consistency models, stochastic, 1 to 8 steps",
-      paper: "arXiv:2310.04378", conventions: .discrete
+      paper: "arXiv:2310.04378", conventions: .distilled
     ) { _ in ConsistencySteps(.latentConsistency, name: "lcm") },
     SolverEntry(
       "flow-renoise", aliases: ["FlowMatchLCMScheduler"],

@@ -46,7 +46,7 @@ extension TCD {
   static let entries = [
     SolverEntry(
       "tcd", aliases: ["TCDScheduler"], "trajectory consistency models, stochastic, 2 to 8 steps",
-      paper: "arXiv:2402.19159", conventions: .discrete.with { $0.end = .leastNoise }
+      paper: "arXiv:2402.19159", conventions: .distilled.with { $0.end = .leastNoise }
     ) { _ throws(SamplingError) in try TCD() }
   ]
 }
