@@ -271,7 +271,7 @@ struct SchedulerReader {
     do {
       return try body()
     } catch {
-      throw values.failure(key, found: "an impossible value", expected: error.description)
+      throw values.failure(key, found: "a value that cannot be: \(error.description)", expected: "another")
     }
   }
 }

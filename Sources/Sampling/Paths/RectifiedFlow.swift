@@ -16,10 +16,14 @@ public struct RectifiedFlow: NoisePath {
   /// `shift` times as long.
   public let repeatsShift: Bool
 
-  /// - Throws: ``SamplingError/invalidShift(_:)`` unless the shift is positive and finite.
+  /// - Throws: ``SamplingError/invalidShift(_:)`` unless the shift is positive and finite;
+  ///   ``SamplingError/invalidOption(name:found:expected:)`` where there are no training timesteps.
   public init(shift: Double = 1, repeatsShift: Bool = false, trainingTimesteps: Int = 1000) throws(SamplingError) {
     guard shift > 0, shift.isFinite else { throw .invalidShift(shift) }
-    guard trainingTimesteps >= 1 else { throw .invalidBetas("\(trainingTimesteps) training timesteps") }
+    guard trainingTimesteps >= 1 else {
+      throw .invalidOption(
+        name: "the number of training timesteps", found: "\(trainingTimesteps)", expected: "1 or more")
+    }
     self.shift = shift
     self.repeatsShift = repeatsShift
     self.trainingTimesteps = trainingTimesteps

@@ -128,7 +128,7 @@ public struct PlanBuilder: Sendable {
     state = register(of: append(expression, completedStep: nil))
   }
 
-  /// Writes steps that complete none of the grid's: for a part of the way that is gone again.
+  /// Writes steps that complete none of the grid's: for a part of the way that is repeated.
   public mutating func withinStep(
     _ body: (inout PlanBuilder) throws(SamplingError) -> Void
   ) throws(SamplingError) {
@@ -147,7 +147,7 @@ public struct PlanBuilder: Sendable {
   /// - Parameter ofLastStep: whether the step is the one completed last, or the one that is completed next.
   public mutating func estimateError(_ expression: PlanExpression, ofLastStep: Bool = false) {
     let terms = sum(expression).terms
-    // What is gone again has no step of its own to estimate.
+    // What is repeated has no step of its own to estimate.
     guard !terms.isEmpty, completesSteps, estimatesErrors else { return }
     operations.append(.estimate(.init(terms: terms, step: ofLastStep ? stepCount : stepCount + 1)))
   }

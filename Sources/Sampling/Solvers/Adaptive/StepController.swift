@@ -76,7 +76,7 @@ public struct StepController: Hashable, Sendable, Codable {
     return min(limited(safety * .pow(error, -1 / Double(order))), safety)
   }
 
-  /// Neither so small nor so large that the steps after the next would still answer to it.
+  /// Bounded, so that one extreme error does not influence later steps.
   private func floored(_ error: Double) -> Double { min(max(error, 1e-4), 1e4) }
 
   private func limited(_ factor: Double) -> Double {

@@ -1,4 +1,4 @@
-/// Restart sampling: part of the way is gone again and again, each time from where fresh noise has taken the state back.
+/// Restart sampling: part of the way is repeated, each time from where fresh noise has taken the state back.
 ///
 /// Xu et al. 2023, arXiv:2306.14878, algorithm 1. The noise contracts the errors that were made before, and the
 /// deterministic solver makes few new ones. Between two levels of noise the state is noised up with variance

@@ -4,7 +4,7 @@
 /// step, to sigma 0, is like the others: ε goes on to the end. With ``Spacing/even`` these are the classic weights, which
 /// are right where the steps in σ̂ are equal, and of order 2 where neighbours become alike as steps grow many;
 /// ``Spacing/uneven`` (`iPNDM_v`) has the weights of the grid, and is k-diffusion's LMS. Either way the first step, of
-/// first order, leaves order 2, unless it is short: then `uneven` has the order of its name. The program that brought up
+/// first order, leaves order 2, unless it is short: then `uneven` has the order of its name. The program that introduced
 /// iPNDM_v (diff-sampler) misplaces a bracket in the third weights, which are right on equal steps alone, and a sign in
 /// the fourth, which are right nowhere.
 public struct IPNDM: MultistepSolver {

@@ -16,8 +16,8 @@ public protocol MultistepSolver: Solver {
   /// Makes the last step one of first order.
   var eulerAtFinal: Bool { get }
 
-  /// Goes the second step anew, from the first point, with what was evaluated at its end: the error of the first step,
-  /// which is of first order, would else leave every method at order 2.
+  /// Takes the second step again, from the first point, with what was evaluated at its end: the error of the first step,
+  /// which is of first order, would otherwise leave every method at order 2.
   var retakesSecondStep: Bool { get }
 
   /// Whether a step to sigma 0 is like any other. Where it is not, it is of first order: lambda is infinite there.
@@ -44,7 +44,7 @@ public struct MultistepStep: Sendable {
   public let order: Int
   /// At the start first, then the newest first, at least as many as the order.
   public let values: [Value]
-  /// Whether this is the second step, gone anew from the first point: then the second value lies inside it.
+  /// Whether this is the second step, taken again from the first point: then the second value lies inside it.
   public let isRetaken: Bool
 
   /// The same step one order lower.
