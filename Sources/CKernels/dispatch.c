@@ -18,15 +18,16 @@ static bool available(const fs_kernels *kernels) {
   if (kernels == &fs_avx512bf16) return vnni && __builtin_cpu_supports("avx512bf16");
   if (kernels == &fs_avx512vnni) return vnni;
   if (kernels == &fs_avx512) return avx512;
-  if (kernels == &fs_avx2)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  if (kernels == &fs_avxvnni) return avx2 && __builtin_cpu_supports("avxvnni");
+  if (kernels == &fs_avx2) return avx2;
 #endif
   return kernels == &fs_portable;
 }
 
 static const fs_kernels *const all[] = {
 #if defined(__x86_64__)
-  &fs_avx512bf16, &fs_avx512vnni, &fs_avx512, &fs_avx2,
+  &fs_avx512bf16, &fs_avx512vnni, &fs_avx512, &fs_avxvnni, &fs_avx2,
 #endif
   &fs_portable,
 };

@@ -29,4 +29,18 @@ INLINE vi INT8(dot)(vi sum, vi x, vi w) {
 #define CONVOLVE_BFLOAT16 CONVOLVE_WIDENED_BFLOAT16
 #define ATTEND_BFLOAT16 ATTEND_ROUNDED
 const fs_kernels fs_avx2 = KERNEL_TABLE("avx2");
+
+// With VNNI in 256 bits: Alder Lake, Zen 5 and later.
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avxvnni"))), apply_to = function)
+
+#undef INT8
+#define INT8(name) avxvnni_int8_##name
+INLINE vi INT8(dot)(vi sum, vi x, vi w) {
+  return (vi)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)x, (__m256i)w);
+}
+#include "int8_body.h"
+
+#pragma clang attribute pop
+
+const fs_kernels fs_avxvnni = KERNEL_TABLE("avxvnni");
 #endif

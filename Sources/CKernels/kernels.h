@@ -176,5 +176,5 @@ void fs_adopt_kernels(const fs_kernels *kernels);
 
 extern const fs_kernels fs_portable;
 #if defined(__x86_64__)
-extern const fs_kernels fs_avx2, fs_avx512, fs_avx512vnni, fs_avx512bf16;
+extern const fs_kernels fs_avx2, fs_avxvnni, fs_avx512, fs_avx512vnni, fs_avx512bf16;
 #endif

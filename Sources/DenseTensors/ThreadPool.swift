@@ -13,7 +13,8 @@ public enum ThreadPool {
     return min(max(wanted ?? ProcessInfo.processInfo.activeProcessorCount, 1), 256)
   }()
 
-  /// The instruction set that the kernels use: `avx512bf16`, `avx512vnni`, `avx512`, `avx2` or `portable`.
+  /// The instruction set that the kernels use: `avx512bf16`, `avx512vnni`, `avx512`,
+  /// `avxvnni`, `avx2` or `portable`.
   public static var instructionSet: String { String(cString: fs_isa_name()) }
 
   /// An address that is written once.
