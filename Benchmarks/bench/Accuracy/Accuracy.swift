@@ -15,10 +15,10 @@ struct Accuracy: MeasuringCommand {
 
   @OptionGroup var figures: FigureOptions
 
-  @Option(help: ArgumentHelp("Only these solvers; see `fewstep solvers`.", valueName: "name"))
+  @Option(help: ArgumentHelp("Only this solver, see `fewstep solvers`; may be repeated.", valueName: "name"))
   var solver: [String] = []
 
-  @Option(help: ArgumentHelp("Only these grids.", valueName: "name"))
+  @Option(help: ArgumentHelp("Only this grid, see `fewstep grids`; may be repeated.", valueName: "name"))
   var grid: [String] = []
 
   @Flag(name: .customLong("exact-only"), help: "Leave out the bundled model, which takes most of the time.")

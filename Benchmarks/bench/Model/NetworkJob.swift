@@ -14,7 +14,7 @@ struct NetworkOptions: ParsableArguments {
   @Argument(help: ArgumentHelp("Folder of a model in diffusers' layout.", valueName: "dir"))
   var folder: String
 
-  @Option(help: "The network: unet, vae (the decoder) or text (the prompt's encoder).")
+  @Option(help: "The network; vae is the decoder, text the prompt's encoder.")
   var component = NetworkComponent.unet
 
   @Option(help: "Images in a forward pass.")
