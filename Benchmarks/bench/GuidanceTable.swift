@@ -25,24 +25,17 @@ struct GuidanceTable {
   let images: Int
 
   func sweep() async throws -> [Result] {
-    print("Guidance scale, DPM-Solver++ 2M with 20 steps")
-    let table = TablePrinter(columns: [
-      ("scale", 8), ("char %", 7), ("all 3 %", 8), ("Fréchet", 8), ("saturation", 11), ("clipped %", 10),
-      ("degraded %", 11), ("images", 7),
-    ])
-    table.printHeading()
-    let prompts = Array(bench.prompts.prefix(images))
-    var results: [Result] = []
-    for scale in Self.scales {
-      let batch = try await sample(prompts.map(\.text), scale: scale, label: "scale \(scale)")
-      let scores = try bench.scores(of: batch, prompts: prompts)
-      results.append(Result(scale: scale, scores: scores))
-      table.printRow([
-        "\(scale)", percent(scores.character), percent(scores.allThree), decimal(scores.frechet, 1),
-        decimal(scores.saturation, 3), percent(scores.clipped), percent(scores.degraded), "\(scores.images)",
+    let table = Table<Result>(
+      [.init("scale", 8) { "\($0.scale)" }] + Table.scores(\.scores) + [
+        .init("saturation", 11) { decimal($0.scores.saturation, 3) },
+        .init("clipped %", 10) { percent($0.scores.clipped) }, .init("degraded %", 11) { percent($0.scores.degraded) },
+        .init("images", 6) { "\($0.scores.images)" },
       ])
+    let prompts = Array(bench.prompts.prefix(images))
+    return try await table.rows("Guidance scale, DPM-Solver++ 2M with 20 steps", Self.scales) { scale, _ in
+      let batch = try await sample(prompts.map(\.text), scale: scale, label: "scale \(scale)")
+      return Result(scale: scale, scores: try bench.scores(of: batch.pixels, prompts: prompts))
     }
-    return results
   }
 
   /// The scale to use: raised while that hits more prompts, and not so far that colours saturate, which is where more
@@ -60,25 +53,27 @@ struct GuidanceTable {
 
   /// Degraded pictures with and without the negative prompt, from prompts that ask for them and from none at all.
   func negativePrompt() async throws -> [NegativeResult] {
-    print("Negative prompt \"\(GlyphPrompt.negative)\", DPM-Solver++ 2M with 20 steps")
-    let table = TablePrinter(columns: [("prompts", 28), ("scale", 6), ("degraded %", 11), ("images", 7)])
-    table.printHeading()
+    let table = Table<NegativeResult>([
+      .init("prompts", 28) { $0.label }, .init("scale", 6) { "\($0.scale)" },
+      .init("degraded %", 11) { percent($0.degraded) }, .init("images", 6) { "\($0.images)" },
+    ])
     let degraded = bench.prompts.prefix(images).enumerated().map { index, prompt in
       prompt.text(prefix: GlyphPrompt.degradations[index % GlyphPrompt.degradations.count])
     }
     let empty = Array(repeating: "", count: degraded.count)
-    var results: [NegativeResult] = []
-    for (label, prompts, scale, negative) in [
-      ("degraded", degraded, 2.0, ""), ("degraded, negative prompt", degraded, 2, GlyphPrompt.negative),
-      ("empty", empty, 1, ""), ("empty, negative prompt", empty, 3, GlyphPrompt.negative),
-    ] {
+    let results = try await table.rows(
+      "Negative prompt \"\(GlyphPrompt.negative)\", DPM-Solver++ 2M with 20 steps",
+      [
+        ("degraded", degraded, 2.0, ""), ("degraded, negative prompt", degraded, 2, GlyphPrompt.negative),
+        ("empty", empty, 1, ""), ("empty, negative prompt", empty, 3, GlyphPrompt.negative),
+      ]
+    ) { row, _ in
+      let (label, prompts, scale, negative) = row
       let batch = try await sample(prompts, negative: negative, scale: scale, label: label)
       let readings = bench.evaluator.read(batch.pixels)
-      let result = NegativeResult(
+      return NegativeResult(
         label: label, scale: scale, hasNegativePrompt: !negative.isEmpty, images: readings.count,
         degraded: Double(readings.count { $0.isDegraded }) / Double(readings.count))
-      results.append(result)
-      table.printRow([label, "\(scale)", percent(result.degraded), "\(result.images)"])
     }
     print("")
     return results
@@ -89,7 +84,6 @@ struct GuidanceTable {
   ) async throws -> Workbench.Batch {
     let plan = try bench.epsilon.scheduler.plan(SolverCatalogue.entry(named: "dpm++2m"), steps: 20)
     return try await bench.sample(
-      prompts, negative: negative, scale: scale, plan: plan, with: bench.epsilon,
-      progress: Progress(label, of: prompts.count))
+      prompts, negative: negative, scale: scale, plan: plan, with: bench.epsilon, label: label)
   }
 }

@@ -1,9 +1,11 @@
+import Foundation
+
 /// An HTML file that loads nothing.
 struct HTMLPage {
   let title: String
   let body: String
 
-  var html: String {
+  private var html: String {
     """
     <!doctype html>
     <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -14,6 +16,11 @@ struct HTMLPage {
     </body></html>
 
     """
+  }
+
+  func write(to path: String) throws {
+    try Data(html.utf8).write(to: URL(filePath: path), options: .atomic)
+    print("wrote \(path)")
   }
 
   /// - Parameters:

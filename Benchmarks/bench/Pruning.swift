@@ -1,8 +1,6 @@
 import ArgumentParser
-import Fewstep
-import Foundation
 
-struct Pruning: AsyncParsableCommand {
+struct Pruning: MeasuringCommand {
   static let configuration = CommandConfiguration(
     abstract: "What removed heads, removed blocks and merged tokens save and cost on the bundled model.",
     discussion: """
@@ -11,17 +9,13 @@ struct Pruning: AsyncParsableCommand {
       the whole model.
       """)
 
-  @Option(help: "Images per row; the Fréchet distance needs 64 or more.")
-  var images = 64
+  @OptionGroup var options: PictureOptions
 
   @Option(
     help: ArgumentHelp(
-      "Measure only the row of this name, or those whose names begin with it: heads, blocks, merging ...; can be repeated.",
+      "Measure only the row of this name, or those whose names begin with it: heads, blocks, merging ...; may be repeated.",
       valueName: "name"))
   var only: [String] = []
-
-  @Option(help: ArgumentHelp("Write all figures to this file.", valueName: "file.json"))
-  var json: String?
 
   struct Figures: Encodable {
     let machine: Machine
@@ -29,19 +23,14 @@ struct Pruning: AsyncParsableCommand {
   }
 
   func validate() throws {
-    guard (1...512).contains(images) else { throw ValidationError("--images \(images): expected 1 to 512") }
     for name in only where PruningTable.rows(named: name).isEmpty {
-      throw ValidationError("--only \(name): there are \(PruningTable.rows.map(\.name).joined(separator: ", "))")
+      throw ValidationError.unknown("--only", name, of: PruningTable.rows.map(\.name))
     }
   }
 
-  func run() async throws {
-    try await inRelease {
-      let machine = Machine.current
-      print("fewstep \(fewstepVersion) on \(machine)\n")
-      let rows = only.isEmpty ? PruningTable.rows : only.flatMap(PruningTable.rows(named:))
-      let results = try await PruningTable(bench: Workbench(), images: images).measure(rows)
-      try json.map { try Figures(machine: machine, rows: results).writeJSON(to: URL(filePath: $0)) }
-    }
+  func measure(on machine: Machine) async throws {
+    let rows = only.isEmpty ? PruningTable.rows : only.flatMap(PruningTable.rows(named:))
+    let results = try await PruningTable(bench: Workbench(), images: options.images).measure(rows)
+    try options.figures.write(Figures(machine: machine, rows: results))
   }
 }

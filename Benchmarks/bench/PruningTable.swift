@@ -42,9 +42,8 @@ struct PruningTable {
     let fileBytes: Int
     /// Bytes that generating a batch takes, as planned: weights of all networks and tensors.
     let peakBytes: Int
-    /// To the whole model's pictures from the same noise: of each picture, averaged. Infinite for the same pictures.
-    let psnr: Double
-    let ssim: Double
+    /// Of the pictures to the whole model's from the same noise.
+    let quality: ImageComparison
     let scores: GlyphScores
     /// Of the share that is right in all three, its standard error as of independent pictures.
     let standardError: Double
@@ -54,14 +53,19 @@ struct PruningTable {
   let bench: Workbench
   let images: Int
 
+  private static var table: Table<Result> {
+    Table(
+      [
+        .init("model", 20) { $0.name }, .init("speed-up", 9) { times($0.speedup, 3) },
+        .init("ms/eval", 8) { decimal($0.milliseconds, 2) }, .init("at 256", 7) { times($0.largeSpeedup, 3) },
+        .init("ms/eval", 8) { decimal($0.largeMilliseconds, 1) }, .init("UNet MB", 8) { megabytes($0.weightBytes, 2) },
+        .init("file MB", 8) { megabytes($0.fileBytes, 2) }, .init("peak MB", 8) { megabytes($0.peakBytes) },
+      ] + Table.comparison(\.quality) + Table.scores(\.scores) + [
+        .init("±", 4) { percent($0.standardError) }, .init("images", 6) { "\($0.scores.images)" },
+      ])
+  }
+
   func measure(_ rows: [Row]) async throws -> [Result] {
-    print("Less of a model, DPM-Solver++ 2M with 20 steps, guidance \(decimal(SamplerTable.scale, 0))")
-    let table = TablePrinter(columns: [
-      ("model", 20), ("speed-up", 9), ("ms/eval", 8), ("at 256", 7), ("ms/eval", 8), ("UNet MB", 8), ("file MB", 8),
-      ("peak MB", 8), ("PSNR", 6),
-      ("SSIM", 6), ("Fréchet", 8), ("char %", 7), ("all 3 %", 8), ("±", 4), ("images", 7),
-    ])
-    table.printHeading()
     let whole = bench.epsilon
     let prompts = Array(bench.prompts.prefix(images))
     let reference = try await sample(prompts, with: whole, Row(name: "whole"))
@@ -69,26 +73,16 @@ struct PruningTable {
     let calibration = bench.prompts.suffix(64).map(\.text)
     let study = try PruningStudy(
       try whole.denoiser, samples: await whole.calibrationSamples(prompts: calibration, limit: 64))
-    var results: [Result] = []
-    for row in rows {
-      let result = try await measure(row, study: study, prompts: prompts, reference: reference)
-      results.append(result)
-      table.printRow([
-        row.name, decimal(result.speedup, 3) + "x", decimal(result.milliseconds, 2),
-        decimal(result.largeSpeedup, 3) + "x", decimal(result.largeMilliseconds, 1),
-        decimal(Double(result.weightBytes) / 1e6, 2), decimal(Double(result.fileBytes) / 1e6, 2),
-        decimal(Double(result.peakBytes) / 1e6, 1), decimal(result.psnr, 1), decimal(result.ssim, 3),
-        decimal(result.scores.frechet, 1), percent(result.scores.character), percent(result.scores.allThree),
-        percent(result.standardError), "\(result.scores.images)",
-      ])
+    let results = try await Self.table.rows(
+      "Less of a model, DPM-Solver++ 2M with 20 steps, guidance \(decimal(SamplerTable.scale, 0))", rows
+    ) { row, _ in
+      try await measure(row, study: study, prompts: prompts, reference: reference)
     }
-    print(
-      """
-      speed-up: of one evaluation of the UNet, 2 images of 64x64, the median of rounds in turns with the whole model; at 256: \
-      one image of 256x256, which the model was not trained on and which shows the cost of attention. PSNR and SSIM: to the whole \
-      model's pictures from the same noise. all 3: character and both colours; ±: its standard error.
-
-      """)
+    printLegend(
+      [
+        ("speed-up", "of one evaluation of the UNet, 2 images of 64x64, the median of turns with the whole model"),
+        ("at 256", "one image of 256x256, which the model was not trained on: it shows the cost of attention"),
+      ] + comparisonLegend + scoresLegend + [("±", "standard error of all 3")])
     return results
   }
 
@@ -104,19 +98,18 @@ struct PruningTable {
     var request = GenerationRequest(prompts[0].text, solver: "dpm++2m", count: Workbench.batchSize)
     request.tokenMerging = row.tokenMerging
     let merging = row.tokenMerging ?? 0
-    let times = try turns(pipeline, images: 2, side: 16, tokenMerging: merging, rounds: 151)
-    let large = try turns(pipeline, images: 1, side: 64, tokenMerging: merging, rounds: 15)
+    let small = try await turns(pipeline, images: 2, side: 16, tokenMerging: merging, rounds: 151)
+    let large = try await turns(pipeline, images: 1, side: 64, tokenMerging: merging, rounds: 15)
     let file = url.appending(path: "unet/diffusion_pytorch_model.safetensors")
-    let scores = try bench.scores(of: batch, prompts: prompts)
+    let scores = try bench.scores(of: batch.pixels, prompts: prompts)
     return Result(
-      name: row.name, speedup: times.speedup, milliseconds: times.milliseconds,
-      largeSpeedup: large.speedup, largeMilliseconds: large.milliseconds,
+      name: row.name, speedup: small.speedup, milliseconds: small.job.median, largeSpeedup: large.speedup,
+      largeMilliseconds: large.job.median,
       weightBytes: try pipeline.denoiser.weightBytes,
       fileBytes: try file.resourceValues(forKeys: [.fileSizeKey]).fileSize ?? 0,
       peakBytes: try pipeline.memory(for: request).peak,
-      psnr: mean(zip(batch.images, reference.images).map { $0.psnr(to: $1) }),
-      ssim: mean(zip(batch.images, reference.images).map { $0.ssim(to: $1) }),
-      scores: scores, standardError: (scores.allThree * (1 - scores.allThree) / Double(scores.images)).squareRoot(),
+      quality: ImageComparison(batch.images, with: reference.images), scores: scores,
+      standardError: (scores.allThree * (1 - scores.allThree) / Double(scores.images)).squareRoot(),
       removed: choice.blocks.map(\.block) + choice.heads.map { "\($0.attention) head \($0.head)" })
   }
 
@@ -126,59 +119,24 @@ struct PruningTable {
     let plan = try pipeline.scheduler.plan(SolverCatalogue.entry(named: "dpm++2m"), steps: 20)
     return try await bench.sample(
       prompts.map(\.text), scale: SamplerTable.scale, plan: plan, with: pipeline, tokenMerging: row.tokenMerging,
-      progress: Progress(row.name, of: prompts.count))
+      label: row.name)
   }
 
-  /// The whole model and another in turns, so that both see the machine in the same states.
+  /// Another model's evaluations and the whole one's.
   private func turns(
     _ other: TextToImagePipeline, images count: Int, side: Int, tokenMerging: Double, rounds: Int
-  ) throws -> (speedup: Double, milliseconds: Double) {
+  ) async throws -> Turns {
     let latents = DenseTensor<Float>(noise: NoiseField(seed: Workbench.seed), shape: [count, side, side, 4])
     let embeddings = try bench.epsilon.promptEncoder([bench.prompts[0].text])[0]
-    let (whole, less) = try (bench.epsilon.denoiser, other.denoiser)
-    func time(_ denoiser: UNet2DConditionModel, _ prompt: UNet2DConditionModel.Prompt, _ merging: Double) -> Double {
-      let start = milliseconds()
-      _ = denoiser(
-        latents, timesteps: Array(repeating: 500, count: count), prompts: Array(repeating: prompt, count: count),
-        tokenMerging: merging)
-      return milliseconds() - start
+    func evaluation(_ pipeline: TextToImagePipeline, merging: Double) throws -> () -> Void {
+      let denoiser = try pipeline.denoiser
+      let prompts = Array(repeating: denoiser.prepare(embeddings), count: count)
+      return {
+        _ = denoiser(
+          latents, timesteps: Array(repeating: 500, count: count), prompts: prompts, tokenMerging: merging)
+      }
     }
-    let (first, second) = (whole.prepare(embeddings), less.prepare(embeddings))
-    return mediansOfTurns(rounds: rounds) {
-      time(whole, first, 0)
-    } other: {
-      time(less, second, tokenMerging)
-    }
+    return try await Turns(
+      rounds: rounds, of: evaluation(other, merging: tokenMerging), over: evaluation(bench.epsilon, merging: 0))
   }
 }
-
-/// Milliseconds: of the processor with one thread, which other programs disturb less, and else of the wall's clock.
-private func milliseconds() -> Double {
-  var now = timespec()
-  clock_gettime(ThreadPool.threadCount == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now)
-  return 1e3 * Double(now.tv_sec) + 1e-6 * Double(now.tv_nsec)
-}
-
-/// The medians of the ratios of two jobs' times and of the second's time, in rounds that take them in either order.
-private func mediansOfTurns(
-  rounds: Int, whole: () -> Double, other: () -> Double
-) -> (speedup: Double, milliseconds: Double) {
-  _ = (whole(), other())
-  var ratios: [Double] = []
-  var times: [Double] = []
-  for round in 0..<rounds {
-    let (first, second): (Double, Double)
-    if round % 2 == 0 {
-      first = whole()
-      second = other()
-    } else {
-      second = other()
-      first = whole()
-    }
-    ratios.append(first / second)
-    times.append(second)
-  }
-  return (ratios.sorted()[rounds / 2], times.sorted()[rounds / 2])
-}
-
-private func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }

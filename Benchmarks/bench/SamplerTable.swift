@@ -50,6 +50,17 @@ struct SamplerTable {
     let scores: GlyphScores
   }
 
+  private static var table: Table<Result> {
+    Table(
+      [
+        .init("sampler", 25) { $0.label }, .init("NFE", 5) { "\($0.evaluations)" },
+        .init("ms/image", 9) { decimal($0.millisecondsPerImage, 1) },
+        .init("images/s", 9) { decimal($0.imagesPerSecond, 2) }, .init("speed-up", 9) { times($0.speedupOverDDPM, 1) },
+      ] + Table.scores(\.scores) + [
+        .init("RMSE", 7) { decimal($0.trajectoryError, 3) }, .init("images", 6) { "\($0.scores.images)" },
+      ])
+  }
+
   let bench: Workbench
   let images: Int
 
@@ -58,15 +69,10 @@ struct SamplerTable {
 
   /// Measures rows and prints them as they are done.
   func measure(_ rows: [Row]) async throws -> [Result] {
-    print("Samplers, guidance \(decimal(Self.scale, 0)); accuracy and Fréchet distance by the bundled evaluator")
-    let table = TablePrinter(columns: [
-      ("sampler", 25), ("NFE", 5), ("ms/image", 9), ("images/s", 9), ("speed-up", 9), ("Fréchet", 8), ("char %", 7),
-      ("all 3 %", 8), ("RMSE", 7), ("images", 7),
-    ])
-    table.printHeading()
-    var results: [Result] = []
     var converged: [SolverEntry.Family: [DenseTensor<Float>]] = [:]
-    for row in rows {
+    let results = try await Self.table.rows(
+      "Samplers, guidance \(decimal(Self.scale, 0)); accuracy and Fréchet distance by the bundled evaluator", rows
+    ) { row, earlier in
       let solver = try SolverCatalogue.entry(named: row.solver)
       let pipeline = bench.pipeline(for: solver.family)
       let plan = try pipeline.scheduler.plan(solver, steps: row.steps, spacing: row.spacing)
@@ -75,31 +81,21 @@ struct SamplerTable {
       }
       let prompts = Array(bench.prompts.prefix(max(1, images / row.thinning)))
       let batch = try await bench.sample(
-        prompts.map(\.text), scale: Self.scale, plan: plan, with: pipeline,
-        progress: Progress(row.label, of: prompts.count))
+        prompts.map(\.text), scale: Self.scale, plan: plan, with: pipeline, label: row.label)
       let milliseconds = 1000 * batch.seconds / Double(prompts.count)
-      let result = Result(
+      return Result(
         name: row.name, label: row.label, evaluations: plan.evaluationCount, millisecondsPerImage: milliseconds,
         imagesPerSecond: 1000 / milliseconds,
-        speedupOverDDPM: results.first { $0.name == "ddpm-1000" }.map { $0.millisecondsPerImage / milliseconds }
+        speedupOverDDPM: earlier.first { $0.name == "ddpm-1000" }.map { $0.millisecondsPerImage / milliseconds }
           ?? (row.name == "ddpm-1000" ? 1 : nil),
         trajectoryError: plan.isStochastic
           ? nil : converged[solver.family].map { rootMeanSquare(of: batch.latents, minus: $0) },
-        trajectoryImages: trajectoryImages, scores: try bench.scores(of: batch, prompts: prompts))
-      results.append(result)
-      table.printRow([
-        result.label, "\(result.evaluations)", decimal(milliseconds, 1), decimal(result.imagesPerSecond, 2),
-        result.speedupOverDDPM.map { decimal($0, 1) + "x" } ?? "-", decimal(result.scores.frechet, 1),
-        percent(result.scores.character), percent(result.scores.allThree), decimal(result.trajectoryError, 3),
-        "\(result.scores.images)",
-      ])
+        trajectoryImages: trajectoryImages, scores: try bench.scores(of: batch.pixels, prompts: prompts))
     }
-    print(
-      """
-      NFE: evaluations per image and branch of guidance. RMSE: of the latents to a 500-step solution from the same \
-      noise, \(trajectoryImages) images. all 3: character and both colours.
-
-      """)
+    printLegend(
+      [("NFE", "evaluations per image and branch of guidance")] + scoresLegend + [
+        ("RMSE", "of the latents to a 500-step solution from the same noise, \(trajectoryImages) images")
+      ])
     return results
   }
 
@@ -110,7 +106,7 @@ struct SamplerTable {
     let plan = try pipeline.scheduler.plan(solver, steps: 500, spacing: .trailing)
     return try await bench.sample(
       bench.prompts.prefix(trajectoryImages).map(\.text), scale: Self.scale, plan: plan, with: pipeline,
-      decoding: false, progress: Progress("converged \(family.rawValue) trajectories", of: trajectoryImages)
+      decoding: false, label: "converged \(family.rawValue) trajectories"
     ).latents
   }
 }

@@ -3,7 +3,7 @@ import BenchSupport
 import Fewstep
 import Foundation
 
-struct Step: AsyncParsableCommand {
+struct Step: MeasuringCommand {
   static let configuration = CommandConfiguration(
     abstract: "What a sampler's own work costs for each step, beside copying the tensors it touches.",
     discussion: """
@@ -13,21 +13,15 @@ struct Step: AsyncParsableCommand {
       give and other libraries do not.
       """)
 
-  @Option(help: ArgumentHelp("Write all figures to this file.", valueName: "file.json"))
-  var json: String?
+  @OptionGroup var figures: FigureOptions
 
   struct Figures: Encodable {
     let machine: Machine
     let steps: [StepTable.Result]
   }
 
-  func run() async throws {
-    try await inRelease {
-      let machine = Machine.current
-      print("fewstep \(fewstepVersion) on \(machine)\n")
-      let results = try await StepTable().measure()
-      try json.map { try Figures(machine: machine, steps: results).writeJSON(to: URL(filePath: $0)) }
-    }
+  func measure(on machine: Machine) async throws {
+    try figures.write(Figures(machine: machine, steps: try await StepTable().measure()))
   }
 }
 
@@ -61,14 +55,17 @@ struct StepTable {
   }
 
   func measure() async throws -> [Result] {
-    print("Cost of a step on a latent of \(Self.shape), \(Self.steps) steps, Karras grid, one thread")
-    let table = TablePrinter(columns: [
-      ("solver", 12), ("µs/step", 9), ("tensors", 8), ("copying µs", 11), ("ratio", 6), ("allocations", 12),
-      ("no estimate", 12), ("ratio", 6),
+    let table = Table<Result>([
+      .init("solver", 12) { $0.solver }, .init("µs/step", 9) { decimal($0.microsecondsPerStep, 1) },
+      .init("tensors", 8) { decimal($0.tensorsPerStep, 1) },
+      .init("copying µs", 11) { decimal($0.copyMicroseconds, 1) }, .init("ratio", 6) { decimal($0.ratio, 2) },
+      .init("allocations", 12) { decimal($0.allocationsPerStep, 1) },
+      .init("no estimate", 12) { decimal($0.microsecondsWithoutEstimates, 1) },
+      .init("ratio", 6) { decimal($0.ratioWithoutEstimates, 2) },
     ])
-    table.printHeading()
-    var results: [Result] = []
-    for name in Self.solvers {
+    let results = try await table.rows(
+      "Cost of a step on a latent of \(Self.shape), \(Self.steps) steps, Karras grid, one thread", Self.solvers
+    ) { name, _ in
       let entry = try SolverCatalogue.entry(named: name)
       let points = try GridSpacing.karras.points(
         steps: Self.steps, for: entry.conventions, on: VariancePreserving.stableDiffusion)
@@ -79,17 +76,11 @@ struct StepTable {
       }
       let cost = try await measure(plans[0])
       let plain = plans[0] == plans[1] ? cost : try await measure(plans[1])
-      let result = Result(
+      return Result(
         solver: plans[0].solver, steps: Self.steps, microsecondsPerStep: cost.microseconds,
         copyMicroseconds: cost.copyMicroseconds, ratio: cost.ratio, tensorsPerStep: cost.tensors,
         allocationsPerStep: cost.allocations, microsecondsWithoutEstimates: plain.microseconds,
         ratioWithoutEstimates: plain.ratio)
-      results.append(result)
-      table.printRow([
-        result.solver, decimal(result.microsecondsPerStep, 1), decimal(result.tensorsPerStep, 1),
-        decimal(result.copyMicroseconds, 1), decimal(result.ratio, 2), decimal(result.allocationsPerStep, 1),
-        decimal(result.microsecondsWithoutEstimates, 1), decimal(result.ratioWithoutEstimates, 2),
-      ])
     }
     print("\nddpm adds noise, which is computed and not copied.\n")
     return results
@@ -113,7 +104,7 @@ struct StepTable {
         return answers
       }
     }
-    let milliseconds = try await Workbench.medianMilliseconds(of: 41, run)
+    let milliseconds = try await Timing.median(runs: 41, of: run)
     let tensors = plan.operations.reduce(0) { count, operation in
       switch operation {
       case .combine(let combination): count + combination.terms.count + 1
@@ -138,7 +129,7 @@ struct StepTable {
     defer { buffers.forEach { $0.deallocate() } }
     for buffer in buffers { memset(buffer, 1, bytes) }
     let rounds = 200
-    let milliseconds = await Workbench.medianMilliseconds(of: 21) {
+    let milliseconds = await Timing.median(runs: 21) {
       for round in 0..<rounds { memcpy(buffers[(2 * round + 1) % 8], buffers[2 * round % 8], bytes) }
     }
     return 1000 * milliseconds / Double(rounds)

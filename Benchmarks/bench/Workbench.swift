@@ -36,8 +36,9 @@ struct Workbench: Sendable {
   /// Samples picture i from prompt i and noise field i, whatever the batches.
   func sample(
     _ prompts: [String], negative: String = "", scale: Double, plan: SamplingPlan, with pipeline: TextToImagePipeline,
-    decoding: Bool = true, tokenMerging: Double? = nil, stepCache: StepCache? = nil, progress: Progress
+    decoding: Bool = true, tokenMerging: Double? = nil, stepCache: StepCache? = nil, label: String
   ) async throws -> Batch {
+    let progress = Progress(label, of: prompts.count)
     let guidance = try ClassifierFreeGuidance(scale: scale)
     let shape = try pipeline.latentShape(size: nil)
     var batch = Batch()
@@ -67,20 +68,9 @@ struct Workbench: Sendable {
     return batch
   }
 
-  func scores(of batch: Batch, prompts: [GlyphPrompt]) throws -> GlyphScores {
-    try GlyphScores(evaluator.read(batch.pixels), prompts: prompts, against: evaluator.statistics)
-  }
-
-  /// The median of a job's times in milliseconds, after a run that warms the caches.
-  static func medianMilliseconds(of runs: Int, _ job: () async throws -> Void) async rethrows -> Double {
-    try await job()
-    var times: [Double] = []
-    for _ in 0..<runs {
-      let start = ContinuousClock.now
-      try await job()
-      times.append((ContinuousClock.now - start) / .milliseconds(1))
-    }
-    return times.sorted()[runs / 2]
+  /// Of decoded pictures and the prompts of each.
+  func scores(of pixels: [DenseTensor<Float>], prompts: [GlyphPrompt]) throws -> GlyphScores {
+    try GlyphScores(evaluator.read(pixels), prompts: prompts, against: evaluator.statistics)
   }
 }
 

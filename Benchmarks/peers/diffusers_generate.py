@@ -9,7 +9,6 @@ one line of JSON; times are medians over the runs, in milliseconds, after one ru
 """
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 from statistics import median
@@ -19,6 +18,8 @@ import torch
 import transformers
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
+
+from environment import cores
 
 
 class Generator:
@@ -72,14 +73,13 @@ def measure(generator, batch, arguments):
 
 
 def main():
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parser = argparse.ArgumentParser(description="Time text-to-image with PyTorch and diffusers on the CPU.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance", type=float, default=7.5)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=cores)
+    parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--channels-last", action="store_true", help="store activations and kernels as NHWC")
     parser.add_argument("--prompt", default="a bold red letter A on a white background, serif")
     arguments = parser.parse_args()

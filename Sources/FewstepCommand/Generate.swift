@@ -17,7 +17,7 @@ struct Generate: AsyncParsableCommand {
       Every PNG file carries the parameters it was made with.
       """)
 
-  @Argument(help: "What the images shall show.")
+  @Argument(help: "What the images should show.")
   var prompts: [String] = []
 
   @Option(
@@ -26,13 +26,16 @@ struct Generate: AsyncParsableCommand {
   var promptFile: String?
 
   @Option(
-    help: ArgumentHelp("What to trade: \(Preset.all.map(\.name).joined(separator: ", ")).", valueName: "name"))
+    help: ArgumentHelp(
+      "Choices that go together: \(Preset.all.map(\.name).joined(separator: ", ")).", valueName: "name"))
   var preset: Preset?
 
-  @Option(help: ArgumentHelp("What they shall not show.", valueName: "text"))
+  @Option(help: ArgumentHelp("What they should not show.", valueName: "text"))
   var negative = ""
 
   @OptionGroup var sampler: SamplerOptions
+
+  @OptionGroup var adaptive: AdaptiveOptions
 
   @OptionGroup var guidance: GuidanceOptions
 
@@ -41,13 +44,12 @@ struct Generate: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Whose noise the seed is: fewstep's, or torch's, for the image of torch.manual_seed.", valueName: "fewstep|torch")
-  )
+      "Whose noise the seed is: torch's gives the image of torch.manual_seed.", valueName: "name"))
   var noise = NoiseKind.fewstep
 
   @Option(
     parsing: .unconditional,
-    help: "Number of images of each prompt; image i of a seed is the same in any number. Default: 1.")
+    help: "Images of each prompt; those of a seed are the same however many there are. Default: 1.")
   var count: Int?
 
   @Option(help: ArgumentHelp("Size in pixels. Default: the model's.", valueName: "WxH"))
@@ -79,8 +81,7 @@ struct Generate: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "What the networks compute with: fp32, fp16, bf16 or int8. Default: the preset's, or what the model is stored for, "
-        + "or fp32.",
+      "What the networks compute with. Default: the preset's, or what the model is stored for, or fp32.",
       valueName: "format"))
   var precision: Precision?
 
@@ -109,8 +110,8 @@ struct Generate: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Keep all networks in memory, or each only while it is needed: resident or staged, with the same images. Default: "
-        + "resident, or staged where --max-memory leaves no room for that.",
+      "Keep all networks in memory, or each only while it is needed, with the same images. Default: resident, or staged "
+        + "where --max-memory leaves no room for that.",
       valueName: "name"))
   var residency: Residency?
 
@@ -239,15 +240,15 @@ struct Generate: AsyncParsableCommand {
       size: size.map { ($0.width, $0.height) } ?? latents.map { ($0.shape[2] * scale, $0.shape[1] * scale) })
     request.guidance = try guidance.guidance(scale: request.guidanceScale)
     request.latents = latents
-    request.image = try image.map { try Image(png: Data(contentsOf: URL(filePath: $0))) }
+    request.image = try image.map(InputFile.image)
     request.strength = strength
     request.shift = sampler.shift
     request.noise = noise
     request.memoryLimit = maxMemory?.bytes
     request.tokenMerging = tokenMerging
     request.stepCache = stepCache
-    request.tolerance = sampler.tolerance
-    request.maximumEvaluations = sampler.maximumEvaluations
+    request.tolerance = adaptive.tolerance
+    request.maximumEvaluations = adaptive.maximumEvaluations
     return try allPrompts().map { prompt in
       var own = request
       own.prompt = prompt
@@ -255,13 +256,9 @@ struct Generate: AsyncParsableCommand {
     }
   }
 
-  /// Those given, then those of the file, of which empty lines are none.
+  /// Those given, then those of the file.
   private func allPrompts() throws -> [String] {
-    guard let promptFile else { return prompts }
-    let lines = try String(contentsOf: URL(filePath: promptFile), encoding: .utf8).split(whereSeparator: \.isNewline)
-    let all = prompts + lines.map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
-    guard !all.isEmpty else { throw ValidationError("there is no prompt in \(promptFile)") }
-    return all
+    try prompts + (promptFile.map(InputFile.prompts) ?? [])
   }
 
   private func outputURL(for number: Int, of count: Int) -> URL {

@@ -3,9 +3,11 @@ import Fewstep
 import Foundation
 import Glyphs
 
-/// The choice of a model, which all commands share.
+/// The choice of a model, bundled or not.
 struct ModelOption: ParsableArguments {
-  @Option(name: [.customLong("model")], help: ArgumentHelp("Folder of a model in diffusers' layout.", valueName: "dir"))
+  @Option(
+    name: [.customLong("model")],
+    help: ArgumentHelp("Folder of a model in diffusers' layout. Default: the bundled one.", valueName: "dir"))
   var path: String?
 
   /// The folder asked for, or the bundled model: its flow variant for flow solvers.
@@ -36,15 +38,13 @@ struct SamplerOptions: ParsableArguments {
     help: ArgumentHelp("Shift of a flow model's grid towards the noise. Default: the model's.", valueName: "number"))
   var shift: Double?
 
-  @Option(
-    name: .customLong("rtol"), parsing: .unconditional,
-    help: ArgumentHelp("Relative error that an adaptive solver keeps to, in the place of steps.", valueName: "number"))
-  var tolerance = 1e-2
-
-  @Option(
-    name: .customLong("max-evaluations"), parsing: .unconditional,
-    help: ArgumentHelp("The most evaluations of an image and branch for an adaptive solver.", valueName: "number"))
-  var maximumEvaluations = 200
+  func validate() throws {
+    guard let solver, (try? family()) == nil else { return }
+    let names = SolverCatalogue.all.flatMap { [$0.name] + $0.aliases } + AdaptiveCatalogue.all.map(\.name)
+    let near = Spelling.near(solver, among: names)
+    let hint = near.isEmpty ? "see" : "did you mean \(near.joined(separator: ", "))? See"
+    throw ValidationError("no solver is named \"\(solver)\"; \(hint) `fewstep solvers`")
+  }
 
   /// nil is the model's own.
   func entry() throws -> SolverEntry? { try solver.map { try SolverCatalogue.entry(named: $0) } }
@@ -57,6 +57,36 @@ struct SamplerOptions: ParsableArguments {
   }
 
   func spacing() throws -> GridSpacing? { try grid.map { try GridSpacing(named: $0) } }
+}
+
+/// What adaptive solvers go by.
+struct AdaptiveOptions: ParsableArguments {
+  @Option(
+    name: .customLong("rtol"), parsing: .unconditional,
+    help: ArgumentHelp("Relative error that an adaptive solver keeps to, in the place of steps.", valueName: "number"))
+  var tolerance = 1e-2
+
+  @Option(
+    name: .customLong("max-evaluations"), parsing: .unconditional,
+    help: ArgumentHelp("The most evaluations of an image and branch for an adaptive solver.", valueName: "number"))
+  var maximumEvaluations = 200
+}
+
+/// The model that a command reads and the folder that it writes.
+struct ConversionArguments: ParsableArguments {
+  @Argument(help: "Folder of a model in diffusers' layout, or glyphs for the bundled one.")
+  var input: String
+
+  @Argument(help: "New folder to write.")
+  var output: String
+
+  var isBundled: Bool { input == "glyphs" && !FileManager.default.fileExists(atPath: input) }
+
+  func folder() throws -> ModelFolder {
+    isBundled ? try Glyphs.epsilon() : try ModelFolder(url: URL(filePath: input, directoryHint: .isDirectory))
+  }
+
+  var target: URL { URL(filePath: output, directoryHint: .isDirectory) }
 }
 
 /// Prints a value as JSON, keys sorted.

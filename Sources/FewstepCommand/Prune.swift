@@ -1,22 +1,17 @@
 import ArgumentParser
 import Fewstep
 import Foundation
-import Glyphs
 
 struct Prune: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Remove attention heads and blocks that matter least from a model's UNet.",
     discussion: """
       Heads and blocks are scored by how much the prediction changes without them, on trajectories of the calibration \
-      prompts. OUT is a folder that fewstep reads like any other; its matrices are smaller, and diffusers cannot read \
-      it. IN may be "glyphs", the bundled model, which brings prompts of its own.
+      prompts. Fewstep reads the folder like any other; its matrices are smaller, and diffusers cannot read it. The \
+      bundled model brings prompts of its own.
       """)
 
-  @Argument(help: ArgumentHelp("Model in diffusers' layout, or glyphs.", valueName: "in"))
-  var input: String
-
-  @Argument(help: ArgumentHelp("New folder to write.", valueName: "out"))
-  var output: String
+  @OptionGroup var folders: ConversionArguments
 
   @Option(parsing: .unconditional, help: ArgumentHelp("Share of the heads to remove, such as 25%.", valueName: "share"))
   var heads = Share(0)
@@ -25,9 +20,7 @@ struct Prune: AsyncParsableCommand {
   var blocks = 0
 
   @Option(
-    help: ArgumentHelp(
-      "What makes up for removed heads: \(HeadCompensation.allCases.map(\.rawValue).joined(separator: ", ")).",
-      valueName: "name"))
+    help: ArgumentHelp("What makes up for removed heads.", valueName: "name"))
   var compensation = HeadCompensation.leastSquares
 
   @Option(help: ArgumentHelp("Calibration prompts, one a line.", valueName: "file"))
@@ -59,25 +52,22 @@ struct Prune: AsyncParsableCommand {
     guard blocks >= 0 else { throw ValidationError("--blocks \(blocks): expected 0 or more") }
     guard heads.value > 0 || blocks > 0 else { throw ValidationError("nothing to remove: give --heads or --blocks") }
     guard (1...4096).contains(samples) else { throw ValidationError("--samples \(samples): expected 1 to 4096") }
-    guard prompts != nil || isBundled else {
+    guard prompts != nil || folders.isBundled else {
       throw ValidationError("--prompts is needed: only the bundled model brings prompts of its own")
     }
   }
 
-  private var isBundled: Bool { input == "glyphs" && !FileManager.default.fileExists(atPath: input) }
-
   func run() async throws {
-    let folder =
-      isBundled ? try Glyphs.epsilon() : try ModelFolder(url: URL(filePath: input, directoryHint: .isDirectory))
+    let folder = try folders.folder()
     let pipeline = try TextToImagePipeline(folder)
     let denoiser = try pipeline.denoiser
-    let calibration = try await pipeline.calibrationSamples(prompts: try calibrationPrompts(), limit: samples)
+    let calibration = try await pipeline.calibrationSamples(
+      prompts: prompts.map(InputFile.prompts) ?? Self.glyphPrompts, limit: samples)
     let study = try PruningStudy(denoiser, samples: calibration)
     let choice = try study.choose(headShare: heads.value, blocks: blocks, compensation: compensation)
-    let target = URL(filePath: output, directoryHint: .isDirectory)
-    try folder.writePruned(choice, to: target)
+    try folder.writePruned(choice, to: folders.target)
     // Reading it back is the proof that it can be.
-    let pruned = try UNet2DConditionModel(ModelFolder(url: target))
+    let pruned = try UNet2DConditionModel(ModelFolder(url: folders.target))
     let parts =
       choice.blocks.map { Report.Part(name: $0.block, head: nil, change: $0.change) }
       + choice.heads.map { Report.Part(name: $0.attention, head: $0.head, change: $0.change) }
@@ -88,16 +78,8 @@ struct Prune: AsyncParsableCommand {
     } else {
       let rows = parts.map { [$0.name, $0.head.map { "head \($0)" } ?? "block", String(format: "%.4f", $0.change)] }
       print(table([["removed", "", "change"]] + rows))
-      print("UNet: \(ByteCount(denoiser.weightBytes)) before, \(ByteCount(pruned.weightBytes)) in \(output)")
+      print("UNet: \(ByteCount(denoiser.weightBytes)) before, \(ByteCount(pruned.weightBytes)) in \(folders.output)")
     }
-  }
-
-  private func calibrationPrompts() throws -> [String] {
-    guard let prompts else { return Self.glyphPrompts }
-    let lines = try String(contentsOf: URL(filePath: prompts), encoding: .utf8).split(whereSeparator: \.isNewline)
-      .map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
-    guard !lines.isEmpty else { throw ValidationError("\(prompts) holds no prompts") }
-    return lines
   }
 
   /// Every character once or more, in all colours.
@@ -128,5 +110,5 @@ struct Share: ExpressibleByArgument, CustomStringConvertible {
     value = isPercentage ? number / 100 : number
   }
 
-  var description: String { "\(100 * value)%" }
+  var description: String { String(format: "%g%%", 100 * value) }
 }

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Fewstep
 import Foundation
-import Glyphs
 
 struct Quantize: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -11,16 +10,9 @@ struct Quantize: AsyncParsableCommand {
       are too far from those of fp32 is refused.
       """)
 
-  @Argument(help: "Folder of a model in diffusers' layout, or glyphs for the bundled one.")
-  var input: String
+  @OptionGroup var folders: ConversionArguments
 
-  @Argument(help: "The folder to write, which must not exist.")
-  var output: String
-
-  @Option(
-    help: ArgumentHelp(
-      "What to store the weights in: \(StorageFormat.allCases.map(\.rawValue).joined(separator: ", ")).",
-      valueName: "format"))
+  @Option(help: ArgumentHelp("What to store the weights in.", valueName: "format"))
   var precision: StorageFormat
 
   @Option(
@@ -35,7 +27,7 @@ struct Quantize: AsyncParsableCommand {
     help: ArgumentHelp("PSNR to fp32 that images with equal seeds must have.", valueName: "dB"))
   var minimumPSNR = 20.0
 
-  @Option(help: ArgumentHelp("What to calibrate and compare with; may come again.", valueName: "prompt"))
+  @Option(help: ArgumentHelp("What to calibrate and compare with; may be repeated.", valueName: "prompt"))
   var prompt: [String] = []
 
   @Option(parsing: .unconditional, help: "Steps from noise to image to calibrate and compare with.")
@@ -49,14 +41,11 @@ struct Quantize: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let isBundled = input == "glyphs" && !FileManager.default.fileExists(atPath: input)
-    let folder =
-      isBundled ? try Glyphs.epsilon() : try ModelFolder(url: URL(filePath: input, directoryHint: .isDirectory))
     var quantizer = ModelQuantizer(precision, threshold: threshold)
     quantizer.gate.requiredPSNR = minimumPSNR
     quantizer.gate.template.steps = steps
     if !prompt.isEmpty { quantizer.gate.prompts = prompt }
-    let report = try await quantizer.quantize(folder, to: URL(filePath: output, directoryHint: .isDirectory))
+    let report = try await quantizer.quantize(folders.folder(), to: folders.target)
     guard !json else { return try printJSON(report) }
     print(
       table(
@@ -78,7 +67,7 @@ struct Quantize: AsyncParsableCommand {
       stay in bf16.
       \(report.images) images with equal seeds: PSNR \(Self.decibels(report.psnr)) to fp32, worst \
       \(Self.decibels(report.worstPSNR)), SSIM \(String(format: "%.4f", report.ssim)).
-      \(output)
+      \(folders.output)
       """)
   }
 

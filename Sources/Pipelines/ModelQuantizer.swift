@@ -29,13 +29,13 @@ public struct ModelQuantizer: Sendable {
   /// Writes the quantized model to `url`, where there must be nothing yet. It appears whole or not at all.
   ///
   /// - Throws: ``QuantizationFailure`` where the images are too far from the original's, ``QualityFailure`` where they are
-  ///   none; `CheckpointError` and
-  ///   ``PipelineError`` for a model that cannot be read or a folder that cannot be written.
+  ///   none; `CheckpointError` and ``PipelineError`` for a model that cannot be read or a folder that cannot be written.
   public func quantize(_ folder: ModelFolder, to url: URL) async throws -> QuantizationReport {
     guard !FileManager.default.fileExists(atPath: url.path) else {
       throw CheckpointError(.unwritableFile, file: url, found: "something there", expected: "a new folder")
     }
     let reference = try TextToImagePipeline(folder, precision: .float32)
+    let gate = gate(for: reference)
     let bulk = try UNet2DConditionModel(folder, precision: .int8, isOutline: true).layers.filter { $0.format == .int8 }
     let writer = QuantizedFolderWriter(folder: folder, format: format, observer: observer)
     let partial = url.deletingLastPathComponent()
@@ -47,7 +47,7 @@ public struct ModelQuantizer: Sendable {
 
     var candidate = try TextToImagePipeline(ModelFolder(url: partial))
     let comparison = try LayerComparison(with: candidate.denoiser.layers)
-    let originals = try await comparison.observe { try await pictures(of: reference) }
+    let originals = try await comparison.observe { try await gate.images(of: reference) }
     let sums = comparison.sums
     func ratio(_ layer: PackedWeights) -> Double? {
       sums[layer.name].map { decibels(signal: $0.signal, noise: $0.noise) }
@@ -59,13 +59,8 @@ public struct ModelQuantizer: Sendable {
       try writer.writeDenoiser(bulk: bulk, kept: Set(kept.map(\.name)), to: partial)
       candidate = try TextToImagePipeline(ModelFolder(url: partial))
     }
-    let images: [Image]
-    do {
-      images = try await pictures(of: candidate)
-    } catch PipelineError.unusableImage(_, let flaw) {
-      throw QualityFailure(format: format.rawValue, reason: .flaw(flaw))
-    }
-    let quality = ImageComparison(images, with: originals)
+    let quality = ImageComparison(
+      try await gate.images(of: candidate, in: format.rawValue), with: originals)
     let stored = try WeightStore(folder: partial.appending(path: "unet"))
     let report = QuantizationReport(
       format: format.rawValue, threshold: threshold,
@@ -81,7 +76,7 @@ public struct ModelQuantizer: Sendable {
       originalDenoiserBytes: try writer.weightBytes(of: folder, components: ["unet"]),
       denoiserBytes: try writer.weightBytes(of: ModelFolder(url: partial), components: ["unet"]),
       psnr: quality.psnr, worstPSNR: quality.worstPSNR, ssim: quality.ssim,
-      requiredPSNR: gate.requiredPSNR, images: images.count)
+      requiredPSNR: gate.requiredPSNR, images: quality.images)
     guard report.isGood else { throw QuantizationFailure(report: report) }
     do {
       try FileManager.default.moveItem(at: partial, to: url)
@@ -91,9 +86,9 @@ public struct ModelQuantizer: Sendable {
     return report
   }
 
-  private func pictures(of pipeline: TextToImagePipeline) async throws -> [Image] {
+  private func gate(for pipeline: TextToImagePipeline) -> QualityGate {
     var gate = gate
     if gate.template.solver == nil, pipeline.scheduler.family != .flow { gate.template.solver = "dpm++2m" }
-    return try await gate.images(of: pipeline)
+    return gate
   }
 }

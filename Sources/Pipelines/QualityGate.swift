@@ -35,6 +35,17 @@ public struct QualityGate: Sendable {
     return try await pipeline.generate(requests).flatMap { $0.map(\.image) }
   }
 
+  /// The images of a pipeline whose weights are in `format`.
+  ///
+  /// - Throws: ``QualityFailure`` where they are none, and what generating does.
+  func images(of pipeline: TextToImagePipeline, in format: String) async throws -> [Image] {
+    do {
+      return try await images(of: pipeline)
+    } catch PipelineError.unusableImage(_, let flaw) {
+      throw QualityFailure(format: format, reason: .flaw(flaw))
+    }
+  }
+
   /// Compares what a pipeline draws with what its folder's weights do in single precision.
   ///
   /// - Throws: ``QualityFailure`` where the images are too far off, or are none; what reading and generating do.
@@ -42,16 +53,10 @@ public struct QualityGate: Sendable {
     // Staged, so that the two are not in memory together for longer than they must.
     let reference = try TextToImagePipeline(folder, precision: .float32, residency: .staged)
     let originals = try await images(of: reference)
-    let own: [Image]
-    do {
-      own = try await images(of: pipeline)
-    } catch PipelineError.unusableImage(_, let flaw) {
-      throw QualityFailure(format: pipeline.precision.rawValue, reason: .flaw(flaw))
-    }
-    let comparison = ImageComparison(own, with: originals)
+    let format = pipeline.precision.rawValue
+    let comparison = ImageComparison(try await images(of: pipeline, in: format), with: originals)
     guard comparison.psnr >= requiredPSNR else {
-      throw QualityFailure(
-        format: pipeline.precision.rawValue, reason: .distance(psnr: comparison.psnr, required: requiredPSNR))
+      throw QualityFailure(format: format, reason: .distance(psnr: comparison.psnr, required: requiredPSNR))
     }
     return comparison
   }

@@ -48,8 +48,7 @@ public struct QuantizationFailure: Error, CustomStringConvertible {
   public let report: QuantizationReport
 
   public var description: String {
-    func tenths(_ ratio: Double) -> String { "\((ratio * 10).rounded() / 10)" }
-    return "\(report.format) fails on this model: images with equal seeds have \(tenths(report.psnr)) dB to those of "
-      + "fp32, and \(tenths(report.requiredPSNR)) dB were asked for; nothing was written"
+    let distance = QualityFailure.Reason.distance(psnr: report.psnr, required: report.requiredPSNR)
+    return "\(QualityFailure(format: report.format, reason: distance)); nothing was written"
   }
 }

@@ -25,7 +25,7 @@ struct BenchTests {
     (["model", model, "--size", "63"], "--size 63: expected a multiple of 4"),
     (["model", model, "--rounds", "0"], "--rounds 0"),
     (["caching", "--only", "nope"], "'nope' is invalid for '--only"),
-    (["caching", "--images", "0"], "--images 0"),
+    (["caching", "--images", "0"], "--images 0: expected 1 to 512"), (["caching", "--rounds", "0"], "--rounds 0"),
     (["forward", model, "--precision", "nope"], "'nope' is invalid for '--precision"),
     (["forward", model, "--input", "no-such-file"], "no-such-file"),
     (["forward", model, "--component", "text", "--input", "x.safetensors"], "x.safetensors"),
@@ -46,8 +46,9 @@ struct BenchTests {
     let report = try report(["precision", "--images", "2", "--only", "bf16"], "PSNR")
     let rows = try #require(report["precisions"] as? [[String: Any]])
     #expect(rows.map { $0["name"] as? String } == ["float32", "bfloat16"])
-    #expect(rows[0]["identical"] as? Int == 2 && rows[0]["speedup"] as? Double == 1)
-    #expect(try #require(rows[1]["psnr"] as? Double) >= 30)
+    let qualities = rows.compactMap { $0["quality"] as? [String: Any] }
+    #expect(qualities.count == 2 && qualities[0]["identical"] as? Int == 2 && rows[0]["speedup"] as? Double == 1)
+    #expect(try #require(qualities[1]["psnr"] as? Double) >= 30)
     let bytes = rows.compactMap { $0["weightBytes"] as? Int }
     #expect(bytes.count == 2 && 2 * bytes[1] < bytes[0] * 11 / 10)
   }
@@ -60,21 +61,18 @@ struct BenchTests {
       let planned = try #require(row["plannedPeakBytes"] as? Int)
       #expect(planned > (try #require(row["weightBytes"] as? Int)))
       // Precision costs less than so few steps do; what adds noise has nothing to be compared with.
-      if let psnr = row["psnr"] as? Double, let low = row["precisionPSNR"] as? Double {
+      let quality = row["quality"] as? [String: Any]
+      if let psnr = quality?["psnr"] as? Double, let low = row["precisionPSNR"] as? Double {
         #expect(psnr > 20 && low > psnr)
       }
-      #expect((row["psnr"] == nil) == (row["name"] as? String == "research"))
+      #expect((quality == nil) == (row["name"] as? String == "research"))
     }
   }
 
   @Test func comparesCaches() throws {
-    let file = FileManager.default.temporaryDirectory.appending(path: "\(UUID()).json")
-    defer { try? FileManager.default.removeItem(at: file) }
-    let result = try CommandResult(
-      "bench",
-      ["caching", "--images", "2", "--steps", "6", "--rounds", "1", "--only", "deepcache:2", "--json", file.path])
-    #expect(result.status == 0, "\(result.errors)")
-    let rows = try #require(try JSONSerialization.jsonObject(with: Data(contentsOf: file)) as? [[String: Any]])
+    let report = try report(
+      ["caching", "--images", "2", "--steps", "6", "--rounds", "1", "--only", "deepcache:2"], "PSNR")
+    let rows = try #require(report["caches"] as? [[String: Any]])
     #expect(rows.map { $0["cache"] as? String } == ["none", "deepcache:2:2"])
     #expect(rows.last?["full"] as? Double == 0.5 && rows.last?["partial"] as? Double == 0.5)
   }

@@ -178,6 +178,7 @@ struct GenerateTests {
   @Test(
     arguments: [
       (["--solver", "nope"], "no solver is named \"nope\""),
+      (["--solver", "dmp++2m"], "no solver is named \"dmp++2m\"; did you mean dpm++2m"),
       (["--grid", "nope"], "no grid is named \"nope\""),
       (["--steps", "0"], "0 steps: expected 1 to 1000"),
       (["--steps", "99999999999999999999"], "invalid for '--steps"),
@@ -190,6 +191,9 @@ struct GenerateTests {
       (["--output", "no/such/folder/a.png"], "no/such/folder"),
       (["--model", "no-such-folder"], "no-such-folder/model_index.json"),
       (["--latents", "no-such-file"], "no-such-file"),
+      (["--image", "no-such-file"], "no-such-file: No such file or directory"),
+      (["--image", #filePath], "GenerateTests.swift: the PNG file could not be read"),
+      (["--prompts", "no-such-file"], "no-such-file: No such file or directory"),
       (["--solver", "flow-euler", "--grid", "uniform-lambda"], "the grid is spaced in lambda"),
     ])
   func badInputIsOneClearLine(_ options: [String], _ message: String) throws {

@@ -24,7 +24,7 @@ struct PruneTests {
   }
 
   @Test(arguments: [
-    (["glyphs", "out", "--heads", "120%"], "--heads 120.0%"), (["glyphs", "out", "--heads", "-5%"], "--heads -5.0%"),
+    (["glyphs", "out", "--heads", "120%"], "--heads 120%"), (["glyphs", "out", "--heads", "-5%"], "--heads -5%"),
     (["glyphs", "out", "--heads", "nan"], "--heads nan%"), (["glyphs", "out", "--heads", "few"], "'few' is invalid"),
     (["glyphs", "out"], "nothing to remove"), (["glyphs", "out", "--blocks", "-1"], "--blocks -1"),
     (["glyphs", "out", "--blocks", "1", "--samples", "0"], "--samples 0"),

@@ -2,7 +2,7 @@ import ArgumentParser
 import Fewstep
 import Foundation
 
-struct Accuracy: AsyncParsableCommand {
+struct Accuracy: MeasuringCommand {
   static let configuration = CommandConfiguration(
     abstract: "Work-precision diagrams and orders of convergence of every solver.",
     discussion: """
@@ -13,13 +13,12 @@ struct Accuracy: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Write the diagrams and tables to this page.", valueName: "file.html"))
   var html = "accuracy.html"
 
-  @Option(help: ArgumentHelp("Write all figures to this file.", valueName: "file.json"))
-  var json: String?
+  @OptionGroup var figures: FigureOptions
 
-  @Option(help: ArgumentHelp("Only these solvers; see `fewstep solvers`.", valueName: "name"))
+  @Option(help: ArgumentHelp("Only this solver, see `fewstep solvers`; may be repeated.", valueName: "name"))
   var solver: [String] = []
 
-  @Option(help: ArgumentHelp("Only these grids.", valueName: "name"))
+  @Option(help: ArgumentHelp("Only this grid, see `fewstep grids`; may be repeated.", valueName: "name"))
   var grid: [String] = []
 
   @Flag(name: .customLong("exact-only"), help: "Leave out the bundled model, which takes most of the time.")
@@ -32,14 +31,10 @@ struct Accuracy: AsyncParsableCommand {
     let tradeoffs: [Measurement]
   }
 
-  func run() async throws { try await inRelease(measure) }
-
-  private func measure() async throws {
+  func measure(on machine: Machine) async throws {
     let entries =
       solver.isEmpty ? SolverCatalogue.all : try solver.map { name in try SolverCatalogue.entry(named: name) }
     let spacings = grid.isEmpty ? GridSpacing.allCases : try grid.map { try GridSpacing(named: $0) }
-    let machine = Machine.current
-    print("fewstep \(fewstepVersion) on \(machine)\n")
     let orders = try await measureOrders(entries)
     var curves: [WorkPrecision] = []
     var tradeoffs: [Measurement] = []
@@ -61,48 +56,40 @@ struct Accuracy: AsyncParsableCommand {
         tradeoffs = try await PresetTable(bench: settings).measure() + settings.measurePlotted()
       }
     }
-    let page = AccuracyPage(machine: "\(machine)", curves: curves, orders: orders, tradeoffs: tradeoffs)
-    try Data(page.html.utf8).write(to: URL(filePath: html), options: .atomic)
-    print("wrote \(html)")
-    if let json {
-      let figures = Figures(machine: machine, workPrecision: curves, orders: orders, tradeoffs: tradeoffs)
-      try figures.writeJSON(to: URL(filePath: json))
-      print("wrote \(json)")
-    }
+    try AccuracyPage(machine: machine, curves: curves, orders: orders, tradeoffs: tradeoffs).page.write(to: html)
+    try figures.write(Figures(machine: machine, workPrecision: curves, orders: orders, tradeoffs: tradeoffs))
   }
 
   private func measureAdaptive(_ exact: MixtureStudy) async throws -> [WorkPrecision] {
-    print("Adaptive solvers on the \(MixtureStudy.name): mean evaluations and RMSE by relative tolerance")
-    let table = TablePrinter(columns: [("solver", 24)] + MixtureStudy.tolerances.map { ("\($0)", 14) })
-    table.printHeading()
-    var curves: [WorkPrecision] = []
     var converged: [SolverEntry.Family: [DoubleTensor]] = [:]
-    for entry in AdaptiveCatalogue.all {
+    let table = Table<WorkPrecision>(
+      [.init("solver", 24) { $0.solver }]
+        + MixtureStudy.tolerances.indices.map { index in
+          .init("\(MixtureStudy.tolerances[index])", 14) { $0.points[index].text }
+        })
+    let curves = try await table.rows(
+      "Adaptive solvers on the \(MixtureStudy.name): mean evaluations and RMSE by relative tolerance",
+      AdaptiveCatalogue.all
+    ) { entry, _ in
       if converged[entry.family] == nil { converged[entry.family] = try await exact.converged(entry.family) }
-      let curve = try await exact.measure(entry, against: converged[entry.family] ?? [])
-      curves.append(curve)
-      table.printRow(
-        [curve.solver] + curve.points.map { "\($0.evaluations): \(String(format: "%.1e", $0.error))" })
+      return try await exact.measure(entry, against: converged[entry.family] ?? [])
     }
     print("")
     return curves
   }
 
   private func measureOrders(_ entries: [SolverEntry]) async throws -> [OrderTable.Row] {
-    print("Orders of convergence on exact problems, Double")
-    let table = TablePrinter(columns: [
-      ("solver", 24), ("path", 17), ("prediction", 10), ("theory", 6), ("Gaussian", 8), ("mixture", 8),
+    let table = Table<OrderTable.Row>([
+      .init("solver", 24) { $0.solver }, .init("path", 17) { $0.path },
+      .init("prediction", 10) { $0.prediction.rawValue }, .init("theory", 6) { "\($0.theory)" },
+      .init("Gaussian", 8) { decimal($0.gaussian, 3) }, .init("mixture", 8) { decimal($0.mixture, 3) },
     ])
-    table.printHeading()
+    table.printHeading("Orders of convergence on exact problems, Double")
     var rows: [OrderTable.Row] = []
     for entry in entries {
-      for row in try await OrderTable.rows(entry) {
-        rows.append(row)
-        table.printRow([
-          row.solver, row.path, row.prediction.rawValue, "\(row.theory)", decimal(row.gaussian, 3),
-          decimal(row.mixture, 3),
-        ])
-      }
+      let own = try await OrderTable.rows(entry)
+      own.forEach(table.printRow)
+      rows += own
     }
     print("")
     return rows
@@ -115,17 +102,16 @@ struct Accuracy: AsyncParsableCommand {
   ) async throws -> [WorkPrecision] {
     var curves: [WorkPrecision] = []
     var results: [SolverEntry.Family: [T]] = [:]
-    let table = TablePrinter(columns: [("solver", 24), ("grid", 18)] + WorkPrecision.columns.map { ("\($0)", 8) })
+    let table = Table<WorkPrecision>(
+      [.init("solver", 24) { $0.solver }, .init("grid", 18) { $0.grid }]
+        + WorkPrecision.columns.map { evaluations in .init("\(evaluations)", 8) { $0.cell(evaluations) } })
     for spacing in spacings {
       for entry in entries {
         if results[entry.family] == nil { results[entry.family] = try await converged(entry.family) }
         guard let curve = try await measure(entry, spacing, results[entry.family] ?? []) else { continue }
-        if curves.isEmpty {
-          print("RMSE by number of evaluations: \(curve.problem)")
-          table.printHeading()
-        }
+        if curves.isEmpty { table.printHeading("RMSE by number of evaluations: \(curve.problem)") }
         curves.append(curve)
-        table.printRow([curve.solver, curve.grid] + WorkPrecision.columns.map(curve.cell))
+        table.printRow(curve)
       }
     }
     print("")

@@ -3,7 +3,7 @@ import Foundation
 
 /// The work-precision diagrams and the order table as one HTML file that loads nothing.
 struct AccuracyPage {
-  let machine: String
+  let machine: Machine
   let curves: [WorkPrecision]
   let orders: [OrderTable.Row]
   /// Presets and other settings on the bundled model; empty where it was left out.
@@ -19,11 +19,11 @@ struct AccuracyPage {
   private static let comparedOn: [GridSpacing] = [.karras, .uniformLambda, .trailing]
   private static let comparing = ["ddim", "dpm++2m", "unipc2", "heun", "flow-euler", "flow-heun"]
 
-  var html: String {
+  var page: HTMLPage {
     HTMLPage(
       title: "Accuracy of solvers",
       body: """
-        <p>Written by <code>bench accuracy</code>, fewstep \(fewstepVersion), on \(machine.escaped). Each line is a solver on
+        <p>Written by <code>bench accuracy</code>, fewstep \(fewstepVersion), on \(machine.description.escaped). Each line is a solver on
         a grid: the number of model evaluations against the root mean square distance to the converged result from the same
         noise. Lower and further left is better. Grey lines stand in every diagram of a kind. Point at a dot for its
         figures.</p>
@@ -35,8 +35,7 @@ struct AccuracyPage {
         \(orderTable)
         <h2>All figures</h2>
         \(figureTable)
-        """
-    ).html
+        """)
   }
 
   /// Values in the order in which they first appear.
@@ -135,8 +134,7 @@ struct AccuracyPage {
           own.map { curve in
             [
               curve.solver.escaped, curve.grid.escaped,
-              curve.points.map { "\($0.evaluations): \(String(format: "%.1e", $0.error))" }.joined(
-                separator: " &nbsp; "),
+              curve.points.map(\.text).joined(separator: " &nbsp; "),
             ]
           })
     }.joined()

@@ -38,7 +38,7 @@ struct ModelStudy {
   ) async throws -> [DenseTensor<Float>] {
     try await bench.sample(
       prompts, scale: SamplerTable.scale, plan: plan, with: bench.pipeline(for: family), decoding: false,
-      progress: Progress(label, of: prompts.count)
+      label: label
     ).latents
   }
 }

@@ -9,6 +9,8 @@ struct WorkPrecision: Encodable {
     let evaluations: Int
     /// Root mean square over all images and elements.
     let error: Double
+
+    var text: String { "\(evaluations): \(String(format: "%.1e", error))" }
   }
 
   let problem: String

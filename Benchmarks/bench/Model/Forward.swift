@@ -2,7 +2,7 @@ import ArgumentParser
 import Fewstep
 import Foundation
 
-struct Forward: AsyncParsableCommand {
+struct Forward: MeasuringCommand {
   static let configuration = CommandConfiguration(
     abstract: "Time, memory and output of a network's forward pass, for other programs to read.",
     discussion: """
@@ -33,31 +33,23 @@ struct Forward: AsyncParsableCommand {
     let peakBytes: Int?
   }
 
-  func run() async throws { try await inRelease(measure) }
-
-  private func measure() throws {
-    let machine = Machine.current
+  func measure(on machine: Machine) async throws {
     let job = try NetworkJob(network, input: input.map { URL(filePath: $0) })
     let hasPeak = ProcessMemory.resetPeak()
-    var result = job.forward()
-    var times: [Double] = []
-    for _ in 0..<network.rounds {
-      let start = ContinuousClock.now
-      result = job.forward()
-      times.append((ContinuousClock.now - start) / .milliseconds(1))
-    }
+    var result: DenseTensor<Float>?
+    let times = await Timing.times(runs: network.rounds) { result = job.forward() }
     let figures = Figures(
       machine: machine, component: network.component, precision: network.precision, batch: job.batch,
       milliseconds: times, parameters: job.parameters,
       weightBytes: job.parameters * network.precision.bytesPerWeight, peakBytes: hasPeak ? ProcessMemory.peak : nil)
     let megabytes = figures.peakBytes.map { Double($0 - figures.weightBytes) / 1e6 }
-    print("\(job.description), \(network.precision.rawValue), on \(machine)")
+    print("\(job.description), \(network.precision.rawValue)")
     print("\(decimal(times.min(), 1)) ms at best of \(network.rounds); \(decimal(megabytes, 0)) MB above the weights")
-    if let output {
+    if let output, let result {
       let tensor = result.shape.rank == 4 ? result.channelsFirst() : result
       try SafetensorsWriter.write(
         [.init(name: "output", shape: tensor.shape, values: .float32(tensor.elements))], to: URL(filePath: output))
     }
-    try network.json.map { try figures.writeJSON(to: URL(filePath: $0)) }
+    try network.figures.write(figures)
   }
 }

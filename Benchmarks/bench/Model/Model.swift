@@ -2,7 +2,7 @@ import ArgumentParser
 import Fewstep
 import Foundation
 
-struct Model: AsyncParsableCommand {
+struct Model: MeasuringCommand {
   static let configuration = CommandConfiguration(
     abstract: "Where a model's time goes: every layer with its time, rate and share of the machine's peak.",
     discussion: """
@@ -23,11 +23,7 @@ struct Model: AsyncParsableCommand {
     let kinds: [ProfileTable.Row]
   }
 
-  func run() async throws { try await inRelease(measure) }
-
-  private func measure() throws {
-    let machine = Machine.current
-    print("fewstep \(fewstepVersion) on \(machine)")
+  func measure(on machine: Machine) throws {
     let peak = network.precision.format.peak(of: .measure(on: .all))
     let job = try NetworkJob(network)
     print("\(job.description), \(job.parameters) parameters, \(network.precision.rawValue)")
@@ -44,6 +40,6 @@ struct Model: AsyncParsableCommand {
     let figures = Figures(
       machine: machine, component: network.component, precision: network.precision, batch: job.batch, peak: peak,
       milliseconds: 1000 * profile.seconds, layers: table.layers, kinds: table.kinds)
-    try network.json.map { try figures.writeJSON(to: URL(filePath: $0)) }
+    try network.figures.write(figures)
   }
 }

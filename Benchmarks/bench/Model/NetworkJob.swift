@@ -14,7 +14,7 @@ struct NetworkOptions: ParsableArguments {
   @Argument(help: ArgumentHelp("Folder of a model in diffusers' layout.", valueName: "dir"))
   var folder: String
 
-  @Option(help: "The network: unet, vae (the decoder) or text (the prompt's encoder).")
+  @Option(help: "The network; vae is the decoder, text the prompt's encoder.")
   var component = NetworkComponent.unet
 
   @Option(help: "Images in a forward pass.")
@@ -29,13 +29,12 @@ struct NetworkOptions: ParsableArguments {
   @Option(help: "Forward passes, after one that warms up.")
   var rounds = 3
 
-  @Option(help: ArgumentHelp("Write all figures to this file.", valueName: "file.json"))
-  var json: String?
+  @OptionGroup var figures: FigureOptions
 
   func validate() throws {
-    guard (1...64).contains(batch) else { throw ValidationError("--batch \(batch): expected 1 to 64") }
-    if let size, !(1...8192).contains(size) { throw ValidationError("--size \(size): expected 1 to 8192") }
-    guard (1...1000).contains(rounds) else { throw ValidationError("--rounds \(rounds): expected 1 to 1000") }
+    try expect("--batch", batch, in: 1...64)
+    try size.map { try expect("--size", $0, in: 1...8192) }
+    try expect("--rounds", rounds, in: 1...1000)
   }
 
   func modelFolder() throws -> ModelFolder {

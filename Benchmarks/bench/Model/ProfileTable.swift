@@ -64,28 +64,32 @@ struct ProfileTable {
 
   func printLayers() {
     let widths = layers.reduce((5, 5)) { (max($0.0, $1.layer.count), max($0.1, $1.shape.count)) }
-    let table = TablePrinter(
-      columns: [("layer", widths.0), ("kind", 11), ("shape", widths.1), ("calls", 5)] + Self.figureColumns)
-    table.printHeading()
-    for row in layers { table.printRow([row.layer, row.kind, row.shape, "\(row.calls)"] + figures(row)) }
-    print("")
+    printRows(
+      layers,
+      [
+        .init("layer", widths.0) { $0.layer }, .init("kind", 11) { $0.kind }, .init("shape", widths.1) { $0.shape },
+        .init("calls", 5) { "\($0.calls)" },
+      ])
   }
 
   func printKinds() {
-    let table = TablePrinter(columns: [("kind", 14), ("calls", 6), ("GFLOP", 8)] + Self.figureColumns)
-    table.printHeading()
-    for row in kinds {
-      table.printRow([row.kind, row.calls > 0 ? "\(row.calls)" : "", decimal(row.gigaflop, 2)] + figures(row))
-    }
-    print("")
+    printRows(
+      kinds,
+      [
+        .init("kind", 14) { $0.kind }, .init("calls", 6) { $0.calls > 0 ? "\($0.calls)" : "" },
+        .init("GFLOP", 8) { decimal($0.gigaflop, 2) },
+      ])
   }
 
-  private static let figureColumns = [("ms", 9), ("share", 7), ("GFLOP/s", 8), ("of peak", 7)]
-
-  private func figures(_ row: Row) -> [String] {
-    [
-      decimal(row.milliseconds, 3), "\(percent(row.share)) %", decimal(row.rate, 0),
-      row.rate.map { "\(decimal(100 * $0 / peak, 0)) %" } ?? "-",
-    ]
+  private func printRows(_ rows: [Row], _ columns: [Table<Row>.Column]) {
+    let table = Table<Row>(
+      columns + [
+        .init("ms", 9) { decimal($0.milliseconds, 3) }, .init("share", 7) { "\(percent($0.share)) %" },
+        .init("GFLOP/s", 8) { decimal($0.rate, 0) },
+        .init("of peak", 7) { row in row.rate.map { "\(decimal(100 * $0 / peak, 0)) %" } ?? "-" },
+      ])
+    table.printHeading()
+    rows.forEach(table.printRow)
+    print("")
   }
 }

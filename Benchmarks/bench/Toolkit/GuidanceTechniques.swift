@@ -44,9 +44,8 @@ extension Technique {
     _ bench: SettingBench, scale: Double, negative: String = "", degrading: Bool = false
   ) async throws -> GlyphScores {
     let requests = requests(bench, count: bench.images, scale: scale, negative: negative, degrading: degrading)
-    var batch = Workbench.Batch()
-    batch.pixels = try await bench.pipeline(fewSteps).generate(requests).flatMap { $0 }.map(\.pixels)
-    return try bench.bench.scores(of: batch, prompts: Array(bench.bench.prompts.prefix(bench.images)))
+    let images = try await bench.pipeline(fewSteps).generate(requests).flatMap { $0 }
+    return try bench.bench.scores(of: images.map(\.pixels), prompts: Array(bench.bench.prompts.prefix(bench.images)))
   }
 
   /// The time of a batch over that of one without a negative prompt at another scale.
@@ -56,10 +55,10 @@ extension Technique {
     let pipeline = try bench.pipeline(fewSteps)
     let more = requests(bench, count: fewSteps.batchSize, scale: scale, negative: negative)
     let less = requests(bench, count: fewSteps.batchSize, scale: other)
-    return try await SettingBench.speedup {
+    return try await Turns(rounds: 7) {
       _ = try await pipeline.generate(less)
     } over: {
       _ = try await pipeline.generate(more)
-    }
+    }.speedup
   }
 }

@@ -26,11 +26,11 @@ extension Technique {
     low.precision = precision
     let (full, reduced) = (try bench.pipeline(floats), try bench.pipeline(low))
     let requests = bench.requests(floats, count: floats.batchSize)
-    let speedup = try await SettingBench.speedup {
+    let speedup = try await Turns(rounds: 7) {
       _ = try await reduced.generate(requests)
     } over: {
       _ = try await full.generate(requests)
-    }
+    }.speedup
     let result = try await bench.measure(Setting("precision", low))
     let (large, small) = (try full.memory(for: requests).weights, result.weightBytes)
     let shrinkage = Double(large) / Double(small)

@@ -8,11 +8,11 @@ extension Technique {
       let pipeline = try bench.pipeline(choices)
       let request = bench.requests(choices, count: 1)
       let texts = [bench.bench.prompts[0].text, ""]
-      let ratio = try await SettingBench.speedup {
+      let ratio = try await Turns(rounds: 7) {
         _ = try pipeline.promptEncoder(texts)
       } over: {
         _ = try await pipeline.generate(request)
-      }
+      }.speedup
       return Finding(
         measured: "\(decimal(100 / ratio, 1)) % of a 10-step image is text encoding",
         why: "that share is all that keeping embeddings can save: the denoiser takes the rest",
@@ -24,11 +24,11 @@ extension Technique {
       var single = together
       single.batchSize = 1
       let oneByOne = single
-      let speedup = try await SettingBench.speedup {
+      let speedup = try await Turns(rounds: 7) {
         _ = try await together.generate(requests)
       } over: {
         _ = try await oneByOne.generate(requests)
-      }
+      }.speedup
       return Finding(
         measured: "\(decimal(speedup, 2))x the images per second",
         why: speedup > 1.05 ? "" : "one image with its two branches of guidance already keeps all cores busy",
@@ -40,17 +40,17 @@ extension Technique {
       var other = beside
       other.overlapsDecoding = false
       let after = other
-      let speedup = try await SettingBench.speedup {
+      let speedup = try await Turns(rounds: 7) {
         _ = try await beside.generate(requests)
       } over: {
         _ = try await after.generate(requests)
-      }
+      }.speedup
       let latents = try await beside.generate(requests[0]).map(\.latents)
-      let share = try await SettingBench.speedup {
+      let share = try await Turns(rounds: 7) {
         for _ in requests { _ = try beside.decode(latents) }
       } over: {
         _ = try await after.generate(requests)
-      }
+      }.speedup
       // All but the last of four batches can be hidden.
       let possible = 1 / (1 - 0.75 / share)
       return Finding(

@@ -57,7 +57,7 @@ extension Technique {
     let all = try await measure(settings, bench)
     let speedups = all.map { baseline.millisecondsPerImage / $0.millisecondsPerImage }
     let cells = zip(all, speedups).map { result, speedup in
-      "\(result.steps) steps: \(decimal(speedup, 0))x, \(decimal(result.psnr, 0)) dB"
+      "\(result.steps) steps: \(decimal(speedup, 0))x, \(decimal(result.quality?.psnr, 0)) dB"
     }
     let figures = zip(all, speedups).map { ("speed-up at \($0.steps)", $1) }
     let isReached = speedups.contains { $0 >= claimed.lowerBound }

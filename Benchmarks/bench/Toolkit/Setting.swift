@@ -60,8 +60,7 @@ struct Measurement: Encodable, Sendable {
   let plannedPeakBytes: Int
   let peakBytes: Int?
   /// To the converged image of the same seed, in single precision; nil for samplers that add noise of their own.
-  let psnr: Double?
-  let ssim: Double?
+  let quality: ImageComparison?
   /// To the image of the same sampler and seed in single precision: what the precision alone costs. nil for that itself.
   let precisionPSNR: Double?
   let scores: GlyphScores
@@ -135,10 +134,10 @@ final class SettingBench {
     let few = self.requests(short, count: 2 * choices.batchSize)
     let memory = try pipeline.memory(for: few)
     let peak = try await growth { _ = try await pipeline.generate(few) }
-    let start = ContinuousClock.now
-    let results = try await generate(choices, count: count, label: choices.name)
-    let seconds = (ContinuousClock.now - start) / .seconds(1)
-
+    var results: [GeneratedImage] = []
+    let milliseconds = try await Timing.milliseconds {
+      results = try await generate(choices, count: count, label: choices.name)
+    }
     var isStochastic = true
     if case .plan(let plan) = sampler { isStochastic = plan.isStochastic }
     let pictures = results.map(\.image)
@@ -148,25 +147,16 @@ final class SettingBench {
     let floats =
       choices.precision == .float32
       ? nil : try await generate(inFloats, count: count, label: "\(choices.name) in float32").map(\.image)
-    var batch = Workbench.Batch()
-    batch.pixels = results.map(\.pixels)
     let result = Measurement(
       name: choices.name, series: setting.series, solver: sampler.solver, steps: choices.steps,
       precision: choices.precision.rawValue, batchSize: choices.batchSize, evaluations: sampler.evaluationCount ?? 0,
-      millisecondsPerImage: 1000 * seconds / Double(count), weightBytes: memory.weights,
+      millisecondsPerImage: milliseconds / Double(count), weightBytes: memory.weights,
       plannedPeakBytes: memory.peak, peakBytes: peak.map { $0 + memory.weights },
-      psnr: references.map { Self.psnr(pictures, $0) },
-      ssim: references.map { zip(pictures, $0).reduce(0) { $0 + $1.0.ssim(to: $1.1) } / Double(count) },
-      precisionPSNR: floats.map { Self.psnr(pictures, $0) },
-      scores: try bench.scores(of: batch, prompts: Array(bench.prompts.prefix(count))))
+      quality: references.map { ImageComparison(pictures, with: $0) },
+      precisionPSNR: floats.map { ImageComparison(pictures, with: $0).psnr },
+      scores: try bench.scores(of: results.map(\.pixels), prompts: Array(bench.prompts.prefix(count))))
     measured[choices.name] = result
     return result
-  }
-
-  /// Of the mean of the squared differences, since a single pair of equal images would make the mean of decibels infinite.
-  private static func psnr(_ images: [Image], _ others: [Image]) -> Double {
-    let squares = zip(images, others).reduce(0) { $0 + pow(10, -$1.0.psnr(to: $1.1) / 10) }
-    return -10 * log10(squares / Double(images.count))
   }
 
   private func convergedImages(_ family: SolverEntry.Family) async throws -> [Image] {
@@ -187,31 +177,5 @@ final class SettingBench {
     try await job()
     guard isTold, let before, let peak = ProcessMemory.peak else { return nil }
     return peak - before
-  }
-
-  /// How many times faster `job` is than `baseline`: the median over rounds in which one follows the other, since the
-  /// machine may be busy with other things.
-  static func speedup(
-    rounds: Int = 7, of job: () async throws -> Void, over baseline: () async throws -> Void
-  ) async rethrows -> Double {
-    try await baseline()
-    try await job()
-    var ratios: [Double] = []
-    for round in 0..<rounds {
-      func time(_ body: () async throws -> Void) async rethrows -> Double {
-        let start = ContinuousClock.now
-        try await body()
-        return (ContinuousClock.now - start) / .seconds(1)
-      }
-      // In turns the first, so that neither always finds the other's caches.
-      if round.isMultiple(of: 2) {
-        let slow = try await time(baseline)
-        ratios.append(slow / (try await time(job)))
-      } else {
-        let fast = try await time(job)
-        ratios.append(try await time(baseline) / fast)
-      }
-    }
-    return ratios.sorted()[rounds / 2]
   }
 }

@@ -2,7 +2,7 @@ import ArgumentParser
 import Fewstep
 import Foundation
 
-struct Toolkit: AsyncParsableCommand {
+struct Toolkit: MeasuringCommand {
   static let configuration = CommandConfiguration(
     abstract: "Every technique beside what is commonly claimed for it, measured on the bundled model.",
     discussion: """
@@ -21,17 +21,13 @@ struct Toolkit: AsyncParsableCommand {
 
   func validate() throws {
     guard !techniques.isEmpty else {
-      throw ValidationError("--only \(only ?? ""): there are \(Technique.all.map(\.name).joined(separator: ", "))")
+      throw ValidationError.unknown("--only", only ?? "", of: Technique.all.map(\.name))
     }
   }
 
-  func run() async throws { try await inRelease(measure) }
-
-  private func measure() async throws {
-    let machine = Machine.current
-    print("fewstep \(fewstepVersion) on \(machine)\n")
-    let bench = SettingBench(bench: try Workbench(), images: options.images)
-    var page = ToolkitPage(machine: "\(machine)")
+  func measure(on machine: Machine) async throws {
+    let bench = SettingBench(bench: try Workbench(), images: options.pictures.images)
+    var page = ToolkitPage(machine: machine)
     print("\(Self.columns("technique", "claimed"))measured\n\(String(repeating: "-", count: 118))")
     for technique in techniques {
       let finding = try await technique.measure(bench)

@@ -2,21 +2,20 @@ import Fewstep
 
 /// Presets, techniques and the plots of quality against time as one HTML file that loads nothing.
 struct ToolkitPage: Encodable {
-  let machine: String
+  let machine: Machine
   var presets: [Measurement] = []
   var toolkit: [Finding.Row] = []
   /// What the plots show beside the presets.
   var plotted: [Measurement] = []
 
-  var html: String {
+  var page: HTMLPage {
     HTMLPage(
       title: "Presets and techniques",
       body: """
-        <p>Written by <code>bench</code>, fewstep \(fewstepVersion), on \(machine.escaped), guidance \
+        <p>Written by <code>bench</code>, fewstep \(fewstepVersion), on \(machine.description.escaped), guidance \
         \(decimal(SamplerTable.scale, 0)), pictures of 64x64.</p>
         \(Self.plots(presets + plotted))\(presetTable)\(toolkitTable)
-        """
-    ).html
+        """)
   }
 
   /// Quality against time in the senses in which it is measured.
@@ -46,7 +45,7 @@ struct ToolkitPage: Encodable {
       samplers that add noise of their own have none. The Fréchet distance is missing where there are fewer than 64
       images.</p>
       <div class="plots">
-      \(plot("Distance to the converged image", "PSNR in dB, higher is better", isMoreBetter: true) { $0.psnr })
+      \(plot("Distance to the converged image", "PSNR in dB, higher is better", isMoreBetter: true) { $0.quality?.psnr })
       \(plot("Likeness to real pictures", "Fréchet distance, lower is better", isMoreBetter: false) { $0.scores.frechet })
       </div>
 
@@ -55,9 +54,8 @@ struct ToolkitPage: Encodable {
 
   private var presetTable: String {
     guard let baseline = presets.last else { return "" }
-    return "<h2>Presets</h2>\n"
-      + HTMLPage.table(
-        PresetTable.columns.map(\.0), presets.map { PresetTable.cells($0, over: baseline).map(\.escaped) })
+    let table = PresetTable.table(over: baseline)
+    return "<h2>Presets</h2>\n" + HTMLPage.table(table.titles, presets.map { table.cells($0).map(\.escaped) })
   }
 
   private var toolkitTable: String {
