@@ -125,10 +125,14 @@ struct Generate: AsyncParsableCommand {
     if latents != nil, prompts.count > 1 || promptFile != nil {
       throw ValidationError("--latents are those of one prompt's images, and there are several prompts")
     }
-    if let solver = sampler.solver, solver.lowercased().hasSuffix("cfg++") != (guidance.method == .cfgPlusPlus) {
-      throw ValidationError(
-        "--guidance-method cfg++ with a scale of 0 to 1 belongs to the solvers whose names end in cfg++, "
-          + "and \(solver) was asked for with \(guidance.method.rawValue)")
+    try sampler.solver.map(guidance.checkSolver)
+    if let solver = sampler.solver, (try? AdaptiveCatalogue.entry(named: solver)) != nil {
+      let given = [
+        ("--steps", sampler.steps != nil), ("--grid", sampler.grid != nil), ("--shift", sampler.shift != nil),
+      ]
+      if let (option, _) = given.first(where: \.1) {
+        throw ValidationError("\(option): \(solver) chooses its steps by --tolerance and has no use for it")
+      }
     }
     for (option, path) in [("--output", output), ("--sheet", sheet)] {
       if let path, !path.lowercased().hasSuffix(".png") {
@@ -143,6 +147,7 @@ struct Generate: AsyncParsableCommand {
     let pipeline = try pipeline()
     let requests = try requests(for: pipeline)
     let sampling = try pipeline.sampler(for: requests[0])
+    try guidance.checkSolver(sampling.solver)
     let memory = try pipeline.memory(for: requests)
     let quality = try await checkedQuality(of: pipeline, requests)
     let loaded = clock.now
@@ -238,7 +243,8 @@ struct Generate: AsyncParsableCommand {
       spacing: try sampler.spacing(), guidanceScale: guidance.scale, seed: seed,
       count: count ?? latents?.shape[0] ?? 1,
       size: size.map { ($0.width, $0.height) } ?? latents.map { ($0.shape[2] * scale, $0.shape[1] * scale) })
-    request.guidance = try guidance.guidance(scale: request.guidanceScale)
+    request.guidance = try guidance.guidance(
+      scale: request.guidanceScale, prediction: pipeline.scheduler.prediction)
     request.latents = latents
     request.image = try image.map(InputFile.image)
     request.strength = strength
@@ -264,28 +270,5 @@ struct Generate: AsyncParsableCommand {
   private func outputURL(for number: Int, of count: Int) -> URL {
     guard count > 1 else { return URL(filePath: output) }
     return URL(filePath: "\(output.dropLast(4))-\(number)\(output.suffix(4))")
-  }
-
-  /// The text that other tools read, in the form that stable-diffusion-webui gave it.
-  private func parameters(
-    for image: GeneratedImage, _ request: GenerationRequest, _ sampling: Sampler, _ precision: Precision
-  ) -> String {
-    var text = request.prompt
-    if !negative.isEmpty { text += "\nNegative prompt: \(negative)" }
-    var fields = sampling.stepCount.map { ["Steps: \($0)"] } ?? ["Tolerance: \(request.tolerance)"]
-    fields.append("Sampler: \(sampling.solver)")
-    if let grid = request.spacing { fields.append("Schedule type: \(grid.rawValue)") }
-    fields += ["CFG scale: \(request.guidanceScale)", "Seed: \(seed)"]
-    if guidance.method != .cfg { fields.append("Guidance: \(guidance.method.rawValue)") }
-    if let preset { fields.append("Preset: \(preset.name)") }
-    if precision != .float32 { fields.append("Precision: \(precision.rawValue)") }
-    if let tokenMerging, tokenMerging > 0 { fields.append("Token merging ratio: \(tokenMerging)") }
-    if let stepCache { fields.append("Step cache: \(stepCache)") }
-    if noise != .fewstep { fields.append("RNG: \(noise.rawValue)") }
-    if request.count > 1 { fields.append("Image: \(image.index)") }
-    fields += [
-      "Size: \(image.image.width)x\(image.image.height)", "Model: \(model.name)", "Version: fewstep \(fewstepVersion)",
-    ]
-    return text + "\n" + fields.joined(separator: ", ")
   }
 }

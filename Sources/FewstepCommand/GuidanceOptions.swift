@@ -46,15 +46,37 @@ struct GuidanceOptions: ParsableArguments {
     case cfgPlusPlus = "cfg++"
   }
 
+  /// Refuses a solver that does not belong to the method.
+  func checkSolver(_ solver: String) throws {
+    guard solver.lowercased().hasSuffix("cfg++") != (method == .cfgPlusPlus) else { return }
+    throw ValidationError(
+      "--guidance-method cfg++ with a scale of 0 to 1 belongs to the solvers whose names end in cfg++, "
+        + "and the solver is \(solver) with \(method.rawValue)")
+  }
+
+  /// What was chosen beside the scale, as an image's parameters say it.
+  var fields: [String] {
+    var fields: [String] = []
+    if method != .cfg { fields.append("Guidance: \(method.rawValue)") }
+    if let rescale { fields.append("Guidance rescale: \(rescale)") }
+    if let interval { fields.append("Guidance interval: \(interval.lower)..\(interval.upper)") }
+    return fields
+  }
+
   /// nil is plain classifier-free guidance, which a request has anyway.
-  func guidance(scale: Double) throws -> (any Guidance)? {
+  ///
+  /// - Parameter prediction: the model's.
+  func guidance(scale: Double, prediction: Prediction) throws -> (any Guidance)? {
     guard method != .cfg || rescale != nil || interval != nil else { return nil }
     var guidance: any Guidance
     switch method {
     case .cfg: guidance = try ClassifierFreeGuidance(scale: scale)
     case .apg: guidance = try AdaptiveProjectedGuidance(scale: scale)
     case .cfgZero: guidance = try CFGZeroStarGuidance(scale: scale)
-    case .tangential: guidance = try TangentialGuidance(scale: scale)
+    case .tangential:
+      // Models of other forms may begin where there is no signal, and ε says nothing.
+      let space: Prediction = [.epsilon, .sample].contains(prediction) ? .epsilon : prediction
+      guidance = try TangentialGuidance(scale: scale, space: space)
     case .magnitudeAware: guidance = try MagnitudeAwareGuidance(scale: scale)
     case .perturbedAttention: guidance = try ClassifierFreeGuidance(scale: scale).perturbedAttention()
     case .smoothedEnergy: guidance = try ClassifierFreeGuidance(scale: scale).smoothedEnergy()

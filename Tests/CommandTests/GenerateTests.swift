@@ -74,6 +74,45 @@ struct GenerateTests {
     }
   }
 
+  /// All that is chosen stands in the file, and nothing that was not used.
+  @Test func theParametersAreAllThere() throws {
+    try withTemporaryFolder { folder in
+      func parameters(_ options: [String]) throws -> String {
+        let result = try CommandResult("fewstep", ["generate", Self.prompt, "--guidance", "3"] + options, in: folder)
+        #expect(result.status == 0, "\(result.errors)")
+        let data = try Data(contentsOf: folder.appending(path: "fewstep.png"))
+        return try #require(try Image.text(png: data).first { $0.keyword == "parameters" }?.text)
+      }
+      let plain = try parameters(["--steps", "2"])
+      let absent = ["Guidance", "strength", "Shift", "start from", "Tolerance", "Schedule"]
+      #expect(absent.allSatisfy { !plain.contains($0) }, "\(plain)")
+      try FileManager.default.copyItem(
+        at: folder.appending(path: "fewstep.png"), to: folder.appending(path: "first.png"))
+      let many = try parameters([
+        "--steps", "2", "--solver", "flow-euler", "--shift", "3", "--image", "first.png", "--strength", "0.5",
+        "--guidance-method", "tangential", "--guidance-rescale", "0.7", "--guidance-interval", "0.1..5",
+      ])
+      for field in [
+        "Sampler: flow-euler", "Shift: 3.0", "Guidance: tangential", "Guidance rescale: 0.7",
+        "Guidance interval: 0.1..5.0", "Image to start from: first.png", "Denoising strength: 0.5",
+      ] { #expect(many.contains(field), "\(field) in \(many)") }
+      let adaptive = try parameters(["--solver", "dpm++-adaptive-23", "--tolerance", "0.5"])
+      #expect(adaptive.contains("Tolerance: 0.5, Maximum evaluations: ") && !adaptive.contains("Steps"))
+    }
+  }
+
+  @Test(arguments: [
+    ["--solver", "dpm++-adaptive-23", "--grid", "karras"], ["--solver", "dpm++-adaptive-23", "--steps", "5"],
+    ["--guidance-method", "cfg++", "--guidance", "0.5"], ["--solver", "ddim-cfg++"],
+  ])
+  func whatDoesNotBelongTogetherIsRefused(_ options: [String]) throws {
+    try withTemporaryFolder { folder in
+      let result = try CommandResult("fewstep", ["generate", Self.prompt] + options, in: folder)
+      #expect(result.status != 0 && result.errors.contains(options[0] == "--solver" ? options[1] : "cfg++"))
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).isEmpty)
+    }
+  }
+
   /// From the command line and from a file; each prompt's image is the one it has by itself.
   @Test func manyPromptsAreGeneratedTogether() throws {
     try withTemporaryFolder { folder in
