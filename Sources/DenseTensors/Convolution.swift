@@ -54,6 +54,7 @@ extension DenseTensor where Scalar == Float {
     precondition(
       residual.map { $0.shape == result.shape } ?? true, "residual of \(residual!.shape) for \(result.shape)")
     precondition(!weights.isGated || imageBias == nil && residual == nil && scale == 1)
+    precondition(!weights.isOutline || ActivationArena.isRehearsing, "an outline's weights have no numbers")
     precondition(imageBias.map { $0.shape == [shape[0], weights.outputs] } ?? true)
     let zeros = DenseStorage<Float>.zeros(atLeast: weights.channels + 2)
     operation.input = UnsafePointer(storage.elements.baseAddress)

@@ -122,8 +122,7 @@ extension TextToImagePipeline {
       return prompt
     }
     if let stepCache = group.stepCache {
-      return stepCache.bytes(of: batch, shape: group.shape, promptLength: tokens, in: model)
-        + batch * prepared.peakBytes
+      return stepCache.bytes(of: batch, shape: group.shape, prompt: prompt!, in: model) + batch * prepared.peakBytes
     }
     let perturbations = try branches.map { try perturbation(of: $0) }
     var inputs = DenoiserInputs(tokenMerging: group.tokenMerging)
