@@ -62,7 +62,7 @@ public struct ModelQuantizer: Sendable {
     let images: [Image]
     do {
       images = try await pictures(of: candidate)
-    } catch PipelineError.unusableImage(_, let flaw) {
+    } catch PipelineError.unusableImage(_, _, let flaw) {
       throw QualityFailure(format: format.rawValue, reason: .flaw(flaw))
     }
     let quality = ImageComparison(images, with: originals)

@@ -45,7 +45,7 @@ public struct QualityGate: Sendable {
     let own: [Image]
     do {
       own = try await images(of: pipeline)
-    } catch PipelineError.unusableImage(_, let flaw) {
+    } catch PipelineError.unusableImage(_, _, let flaw) {
       throw QualityFailure(format: pipeline.precision.rawValue, reason: .flaw(flaw))
     }
     let comparison = ImageComparison(own, with: originals)

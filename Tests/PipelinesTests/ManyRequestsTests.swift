@@ -109,6 +109,33 @@ struct ManyRequestsTests {
     }
   }
 
+  /// Image 1 of request 1 comes from latents that are no numbers. All others that are sampled arrive, those after it and
+  /// those that were decoded beside the next batch too, and then the error, which says which it was.
+  @Test(arguments: [(true, Residency.resident), (false, .resident), (true, .staged)])
+  func oneUnusableImageLosesNoOther(_ overlaps: Bool, _ residency: Residency) async throws {
+    var pipeline = try TextToImagePipeline(Glyphs.epsilon(), residency: residency)
+    pipeline.batchSize = 4
+    pipeline.overlapsDecoding = overlaps
+    let shape = try pipeline.latentShape(size: nil)
+    var latents = (0..<3 * shape.count).map { Float($0 % 7) / 7 }
+    latents[shape.count + 5] = .nan
+    var requests = [Self.prompts[0], Self.prompts[1], Self.prompts[2]].map { GenerationRequest($0, steps: 1) }
+    requests[1].count = 3
+    requests[1].latents = DenseTensor(latents, shape: Shape([3] + shape.dimensions))
+    requests[2].guidanceScale = 2  // a batch of its own, last
+    requests[2].steps = 20
+    let sent = requests
+    var found: Set<[Int]> = []
+    await #expect(throws: PipelineError.unusableImage(request: 1, index: 1, flaw: .notFinite)) {
+      try await pipeline.generate(sent) { event in
+        if case .image(let image) = event { found.insert([image.request, image.index]) }
+      }
+    }
+    let sampled: Set = [[0, 0], [1, 0], [1, 2]]
+    // Staged networks wait until all is sampled.
+    #expect(found == (residency == .staged ? sampled.union([[2, 0]]) : sampled))
+  }
+
   /// What decoding beside denoising takes more is counted, and not taken where the limit forbids it.
   @Test(.enabled(if: ThreadPool.threadCount > 1)) func memoryOfOverlapIsKnown() async throws {
     var pipeline = try Self.pipeline(batchSize: 2)
