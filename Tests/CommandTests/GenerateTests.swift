@@ -146,6 +146,23 @@ struct GenerateTests {
     }
   }
 
+  #if os(Linux)  // elsewhere address space has no limit
+    /// A size in a file takes no memory before it is known to be the weights'.
+    @Test func sizesAreCheckedBeforeMemoryIsTaken() throws {
+      try withTemporaryFolder { folder in
+        let model = folder.appending(path: "model")
+        try FileManager.default.copyItem(at: glyphs, to: model)
+        let url = model.appending(path: "unet/config.json")
+        var json = try #require(try JSONSerialization.jsonObject(with: Data(contentsOf: url)) as? [String: Any])
+        json["cross_attention_dim"] = 1 << 24
+        try JSONSerialization.data(withJSONObject: json).write(to: url)
+        let result = try CommandResult(
+          "fewstep", ["generate", "x", "--model", "model"], in: folder, addressSpace: 6_000_000)
+        #expect(result.status == 1 && result.errors.contains("attn2.to_k.weight`: found shape"), "\(result.errors)")
+      }
+    }
+  #endif
+
   @Test func latentsAreWrittenAndReadInDiffusersOrder() throws {
     try withTemporaryFolder { folder in
       let latents = folder.appending(path: "latents.safetensors")
