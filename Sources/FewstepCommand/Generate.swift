@@ -239,7 +239,7 @@ struct Generate: AsyncParsableCommand {
       size: size.map { ($0.width, $0.height) } ?? latents.map { ($0.shape[2] * scale, $0.shape[1] * scale) })
     request.guidance = try guidance.guidance(scale: request.guidanceScale)
     request.latents = latents
-    request.image = try image.map { try Image(png: Data(contentsOf: URL(filePath: $0))) }
+    request.image = try image.map { try Image(png: InputFile("--image", $0).data()) }
     request.strength = strength
     request.shift = sampler.shift
     request.noise = noise
@@ -258,8 +258,7 @@ struct Generate: AsyncParsableCommand {
   /// Those given, then those of the file, of which empty lines are none.
   private func allPrompts() throws -> [String] {
     guard let promptFile else { return prompts }
-    let lines = try String(contentsOf: URL(filePath: promptFile), encoding: .utf8).split(whereSeparator: \.isNewline)
-    let all = prompts + lines.map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
+    let all = try prompts + InputFile("--prompts", promptFile).lines()
     guard !all.isEmpty else { throw ValidationError("there is no prompt in \(promptFile)") }
     return all
   }

@@ -67,17 +67,19 @@ struct Prune: AsyncParsableCommand {
   private var isBundled: Bool { input == "glyphs" && !FileManager.default.fileExists(atPath: input) }
 
   func run() async throws {
+    let target = try PartialFolder(for: URL(filePath: output, directoryHint: .isDirectory))
+    let prompts = try calibrationPrompts()
     let folder =
       isBundled ? try Glyphs.epsilon() : try ModelFolder(url: URL(filePath: input, directoryHint: .isDirectory))
     let pipeline = try TextToImagePipeline(folder)
     let denoiser = try pipeline.denoiser
-    let calibration = try await pipeline.calibrationSamples(prompts: try calibrationPrompts(), limit: samples)
+    let calibration = try await pipeline.calibrationSamples(prompts: prompts, limit: samples)
     let study = try PruningStudy(denoiser, samples: calibration)
     let choice = try study.choose(headShare: heads.value, blocks: blocks, compensation: compensation)
-    let target = URL(filePath: output, directoryHint: .isDirectory)
-    try folder.writePruned(choice, to: target)
+    try folder.writePruned(choice, in: target)
     // Reading it back is the proof that it can be.
-    let pruned = try UNet2DConditionModel(ModelFolder(url: target))
+    let pruned = try UNet2DConditionModel(ModelFolder(url: target.url))
+    try target.commit()
     let parts =
       choice.blocks.map { Report.Part(name: $0.block, head: nil, change: $0.change) }
       + choice.heads.map { Report.Part(name: $0.attention, head: $0.head, change: $0.change) }
@@ -94,8 +96,7 @@ struct Prune: AsyncParsableCommand {
 
   private func calibrationPrompts() throws -> [String] {
     guard let prompts else { return Self.glyphPrompts }
-    let lines = try String(contentsOf: URL(filePath: prompts), encoding: .utf8).split(whereSeparator: \.isNewline)
-      .map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
+    let lines = try InputFile("--prompts", prompts).lines()
     guard !lines.isEmpty else { throw ValidationError("\(prompts) holds no prompts") }
     return lines
   }
