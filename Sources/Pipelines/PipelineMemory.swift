@@ -110,10 +110,7 @@ extension TextToImagePipeline {
   private func denoisingBytes(of group: RequestGroup) throws -> Int {
     let model = denoiserSlot.outline
     let tokens = promptEncoder.tokenizer.maximumLength
-    let moments = group.sampler.evaluatedPoints.enumerated().map { evaluation, point in
-      group.guidance.branches(at: GuidanceMoment(point: point, evaluation: evaluation))
-    }
-    let branches = moments.max { $0.count < $1.count } ?? []
+    let branches = group.sampler.branches(of: group.guidance).max { $0.count < $1.count } ?? []
     let images = min(group.images.count, batchSize)
     let batch = images * max(branches.count, 1)
     var prompt: UNet2DConditionModel.Prompt?

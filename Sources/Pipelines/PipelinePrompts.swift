@@ -38,23 +38,22 @@ extension TextToImagePipeline {
   ///
   /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)``; `UnknownLayerError`.
   func check(_ guidance: any Guidance, with sampler: Sampler, positivePrompts: Int, negativePrompts: Int) throws {
-    for (evaluation, point) in sampler.evaluatedPoints.enumerated() {
-      for branch in guidance.branches(at: GuidanceMoment(point: point, evaluation: evaluation)) {
-        let isThere =
-          switch branch.prompt {
-          case .positive(let index): (0..<positivePrompts).contains(index)
-          case .negative(let index): (0..<negativePrompts).contains(index)
-          }
-        guard isThere else {
-          throw PipelineError.invalidRequest(
-            name: "the guidance's prompt", found: "\(branch.prompt)", expected: "one that the request has")
+    var checked: Set<GuidanceBranch> = []
+    for branch in sampler.branches(of: guidance).joined() where checked.insert(branch).inserted {
+      let isThere =
+        switch branch.prompt {
+        case .positive(let index): (0..<positivePrompts).contains(index)
+        case .negative(let index): (0..<negativePrompts).contains(index)
         }
-        guard branch.perturbation != .weakModel else {
-          throw PipelineError.invalidRequest(
-            name: "the guidance", found: "one with a weaker model", expected: "one with this model alone")
-        }
-        _ = try perturbation(of: branch)
+      guard isThere else {
+        throw PipelineError.invalidRequest(
+          name: "the guidance's prompt", found: "\(branch.prompt)", expected: "one that the request has")
       }
+      guard branch.perturbation != .weakModel else {
+        throw PipelineError.invalidRequest(
+          name: "the guidance", found: "one with a weaker model", expected: "one with this model alone")
+      }
+      _ = try perturbation(of: branch)
     }
   }
 

@@ -93,6 +93,23 @@ struct PipelineTests {
     }
   }
 
+  /// Nobody knows where an adaptive run will evaluate: all branches of guidance are counted, and their prompts checked.
+  @Test func adaptiveRunsCountAllBranches() async throws {
+    let pipeline = try Self.pipeline()
+    func request(_ guidance: any Guidance) -> GenerationRequest {
+      GenerationRequest(Self.prompt, solver: "dpm++-adaptive-23", count: 2, guidance: guidance)
+    }
+    let free = try ClassifierFreeGuidance(scale: 3)
+    let memory = try pipeline.memory(for: request(free)).denoising
+    #expect(try memory > pipeline.memory(for: request(Unguided())).denoising)
+    #expect(try memory == pipeline.memory(for: request(IntervalGuidance(free, lower: 0.5, upper: 2))).denoising)
+    await #expect(throws: PipelineError.self) {
+      try await pipeline.generate(
+        request(try IntervalGuidance(ComposedGuidance(weights: [1, 2]), lower: 0.5, upper: 2))
+      ) { _ in Issue.record("something was computed") }
+    }
+  }
+
   /// The steps are as many whatever the strength; the less noise, the more of the image is left.
   @Test func imagesAreStartedFrom() async throws {
     let pipeline = try Self.pipeline()

@@ -9,6 +9,10 @@ public protocol Guidance: Sendable {
   /// nil where the method is linear, and therefore the same in all forms.
   var space: Prediction? { get }
 
+  /// Every branch that is ever needed, whenever that is: what there must be prompts and memory for.
+  var allBranches: [GuidanceBranch] { get }
+
+  /// The branches that are needed at one moment, of ``allBranches``; those are the default.
   func branches(at moment: GuidanceMoment) -> [GuidanceBranch]
 
   /// The prediction made of one image's outputs for ``branches(at:)``.
@@ -19,6 +23,8 @@ public protocol Guidance: Sendable {
 
 extension Guidance {
   public var space: Prediction? { nil }
+
+  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { allBranches }
 }
 
 /// Where in its run an evaluation stands.
@@ -84,7 +90,7 @@ public struct GuidanceMemory<State: Tensor>: Sendable {
 public struct Unguided: Guidance {
   public init() {}
 
-  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { GuidanceBranch.onlyConditional }
+  public var allBranches: [GuidanceBranch] { GuidanceBranch.onlyConditional }
 
   @inlinable public func combine<State: Tensor>(
     _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>

@@ -28,6 +28,8 @@ public struct IntervalGuidance<Base: Guidance>: Guidance {
     lower < point.noiseToSignal && point.noiseToSignal <= upper
   }
 
+  public var allBranches: [GuidanceBranch] { base.allBranches.adding(.conditional) }
+
   public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] {
     contains(moment.point) ? base.branches(at: moment) : [.conditional]
   }

@@ -47,10 +47,14 @@ public struct PerturbedGuidance<Base: Guidance>: Guidance {
     return scale != 0 && !branches.isEmpty && interval.lower < level && level <= interval.upper
   }
 
+  public var allBranches: [GuidanceBranch] {
+    let own = base.allBranches
+    return scale == 0 || own.isEmpty ? own : own.adding(.conditional, disturbed)
+  }
+
   public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] {
     let own = base.branches(at: moment)
-    guard isActive(at: moment, with: own) else { return own }
-    return own + [.conditional, disturbed].filter { !own.contains($0) }
+    return isActive(at: moment, with: own) ? own.adding(.conditional, disturbed) : own
   }
 
   public func combine<State: Tensor>(

@@ -45,6 +45,8 @@ public struct ScheduledGuidance<Base: Guidance>: Guidance {
 
   public var space: Prediction? { base.space }
 
+  public var allBranches: [GuidanceBranch] { base.allBranches }
+
   public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] {
     let branches = base.branches(at: moment)
     return branches.contains(.conditional) && schedule.factor(at: moment.point) == 0 ? [.conditional] : branches

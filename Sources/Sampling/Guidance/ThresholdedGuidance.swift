@@ -21,6 +21,8 @@ public struct ThresholdedGuidance<Base: Guidance>: Guidance {
 
   public var space: Prediction? { .sample }
 
+  public var allBranches: [GuidanceBranch] { base.allBranches }
+
   public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { base.branches(at: moment) }
 
   public func combine<State: Tensor>(
