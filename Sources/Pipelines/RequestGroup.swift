@@ -73,10 +73,11 @@ extension TextToImagePipeline {
   ///
   /// - Throws: `SamplingError` and ``PipelineError`` for requests that cannot be met.
   func groups(of requests: [GenerationRequest]) throws -> [RequestGroup] {
+    try checkBatchSize()
     var groups: [RequestGroup] = []
     var known: [SharedOptions: Int] = [:]
     for (number, request) in requests.enumerated() {
-      guard (1...1 << 20).contains(request.count), batchSize > 0 else {
+      guard (1...1 << 20).contains(request.count) else {
         throw PipelineError.invalidRequest(name: "the count", found: "\(request.count)", expected: "1 to \(1 << 20)")
       }
       if let share = request.tokenMerging, !(0...0.75).contains(share) {
@@ -97,6 +98,12 @@ extension TextToImagePipeline {
       groups[place].images += (0..<request.count).map { .init(request: number, index: $0) }
     }
     return groups
+  }
+
+  func checkBatchSize() throws(PipelineError) {
+    guard batchSize > 0 else {
+      throw .invalidRequest(name: "the pipeline's batch size", found: "\(batchSize)", expected: "1 or more")
+    }
   }
 
   private func append(_ group: RequestGroup, to groups: inout [RequestGroup]) -> Int {

@@ -36,7 +36,7 @@ public struct TextToImagePipeline: Sendable {
   /// What takes the place of an empty negative prompt in every request.
   public var defaultNegativePrompt = ""
 
-  /// The most images that go through the denoiser side by side.
+  /// The most images that go through the denoiser side by side, 1 or more.
   public var batchSize = 8
 
   /// The most branches of guidance, over all images of a batch, that go through the denoiser side by side; nil is all.

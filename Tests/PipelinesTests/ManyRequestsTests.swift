@@ -100,6 +100,17 @@ struct ManyRequestsTests {
     #expect(steps.withLock { $0 } == 102)
   }
 
+  @Test func aBatchSizeOfNothingIsAnError() async throws {
+    for size in [0, -1] {
+      let pipeline = try Self.pipeline(batchSize: size)
+      let error = PipelineError.invalidRequest(
+        name: "the pipeline's batch size", found: "\(size)", expected: "1 or more")
+      await #expect(throws: error) { try await pipeline.generate(Self.requests) }
+      #expect(throws: error) { try pipeline.memory(for: Self.requests) }
+      await #expect(throws: error) { try await pipeline.calibrationSamples(prompts: Self.prompts) }
+    }
+  }
+
   @Test func oneBadRequestStopsAllBeforeTheyBegin() async throws {
     var requests = Self.requests
     requests[2].count = 0
