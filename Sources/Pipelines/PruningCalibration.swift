@@ -16,7 +16,7 @@ extension TextToImagePipeline {
     prompts: [String], steps: Int = 10, guidanceScale: Double = 4, seed: UInt64 = 0, limit: Int = 64
   ) async throws -> [CalibrationSample] {
     try checkBatchSize()
-    let plan = try scheduler.plan(scheduler.defaultSolver, steps: steps)
+    let sampler = try sampler(for: GenerationRequest("", steps: steps))
     let shape = try latentShape(size: nil)
     let denoiser = try denoiser
     var samples: [CalibrationSample] = []
@@ -26,7 +26,7 @@ extension TextToImagePipeline {
         let embeddings = try promptEncoder([defaultNegativePrompt, prompts[index]])
         return Prompts(denoiser, positive: [embeddings[1]], negative: [embeddings[0]])
       }
-      let _: [DenseTensor<Float>] = try await plan.run(
+      let _: [SamplingResult<DenseTensor<Float>>] = try await sampler.sample(
         fields: range.map { NoiseField(seed: seed, image: UInt32($0)) }, shape: shape,
         guidance: ClassifierFreeGuidance(scale: guidanceScale),
         denoise: { requests in
@@ -38,8 +38,8 @@ extension TextToImagePipeline {
                 input: .combining((scale, request.state)), timestep: request.time.timestep, prompt: prompt))
           }
           return try denoise(
-            requests, prompts: pairs, tokenMerging: nil, steps: nil, readsVariance: plan.readsVariance, with: denoiser,
-            memory: nil)
+            requests, prompts: pairs, tokenMerging: nil, steps: nil, readsVariance: sampler.readsVariance,
+            with: denoiser, memory: nil)
         })
     }
     guard limit > 0 else { return [] }

@@ -107,7 +107,9 @@ public struct TextToImagePipeline: Sendable {
 
   /// What a request is sampled with.
   ///
-  /// - Throws: `SamplingError` for an unknown solver or one that does not fit the model.
+  /// - Throws: `SamplingError` for an unknown solver, one that does not fit the model, or a plan whose shift nobody knows:
+  ///   a scheduler with `use_dynamic_shifting` counts the tokens that a transformer makes of an image, and a UNet makes
+  ///   none. diffusers has no shift for it either.
   public func sampler(for request: GenerationRequest) throws(SamplingError) -> Sampler {
     let sampler = try schedulerSampler(for: request)
     if sampler.readsVariance, !learnsVariance {
@@ -123,6 +125,11 @@ public struct TextToImagePipeline: Sendable {
   private func schedulerSampler(for request: GenerationRequest) throws(SamplingError) -> Sampler {
     let start = request.image.map { _ in GridStart.strength(request.strength) }
     guard let name = request.solver, let adaptive = try? AdaptiveCatalogue.entry(named: name) else {
+      guard scheduler.dynamicShift == nil || request.shift != nil else {
+        throw .invalidOption(
+          name: "the shift", found: "that of a number of tokens (use_dynamic_shifting)",
+          expected: "a number: a UNet has no tokens")
+      }
       let solver = try request.solver.map { name throws(SamplingError) in try SolverCatalogue.entry(named: name) }
       return .plan(
         try scheduler.plan(
