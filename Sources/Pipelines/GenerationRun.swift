@@ -6,7 +6,7 @@ import Tensors
 extension TextToImagePipeline {
   /// Generates the images of many requests.
   ///
-  /// Requests of the same sampler, size and guidance scale share batches, in which every image is the same bits as alone.
+  /// Requests of the same sampler, size and guidance share batches, in which every image is the same bits as alone.
   /// While a batch is denoised, the one before is decoded (see ``overlapsDecoding``), unless the pipeline is staged. A
   /// cancelled task stops within one evaluation of the model.
   ///
@@ -26,8 +26,8 @@ extension TextToImagePipeline {
       if !discarded.isEmpty { try observe(.truncated(prompt: text, discarded: discarded)) }
     }
     for group in groups {
-      let (negative, positive) = texts(of: requests[group.members[0]])
-      try check(group.guidance, with: group.sampler, positivePrompts: positive.count, negativePrompts: negative.count)
+      let counts = group.members.map { PromptCounts(texts(of: requests[$0])) }
+      for counts in Set(counts) { try check(group.guidance, with: group.sampler, prompts: counts) }
     }
 
     var results = Array(repeating: [GeneratedImage](), count: requests.count)

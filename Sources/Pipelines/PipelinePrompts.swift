@@ -37,13 +37,13 @@ extension TextToImagePipeline {
   /// Refuses branches that there is no prompt or no model for, before anything is sampled.
   ///
   /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)``; `UnknownLayerError`.
-  func check(_ guidance: any Guidance, with sampler: Sampler, positivePrompts: Int, negativePrompts: Int) throws {
+  func check(_ guidance: any Guidance, with sampler: Sampler, prompts: PromptCounts) throws {
     var checked: Set<GuidanceBranch> = []
     for branch in sampler.branches(of: guidance).joined() where checked.insert(branch).inserted {
       let isThere =
         switch branch.prompt {
-        case .positive(let index): (0..<positivePrompts).contains(index)
-        case .negative(let index): (0..<negativePrompts).contains(index)
+        case .positive(let index): (0..<prompts.positive).contains(index)
+        case .negative(let index): (0..<prompts.negative).contains(index)
         }
       guard isThere else {
         throw PipelineError.invalidRequest(

@@ -45,15 +45,20 @@ private struct SharedOptions: Hashable {
   let shift: Double?
   let tolerance: Double
   let maximumEvaluations: Int
-  let guidanceScale: Double
+  /// The request's own, or the scale of classifier-free guidance.
+  let guidance: AnyHashable
   let tokenMerging: Double?
   let stepCache: StepCache?
   let shape: Shape
 
-  /// nil for a request that starts from tensors, has a guidance of its own, or whose noise is drawn in sequence.
+  /// nil for a request that starts from tensors, whose noise is drawn in sequence, or whose guidance cannot be compared.
   init?(_ request: GenerationRequest, shape: Shape) {
-    guard request.image == nil, request.latents == nil, request.guidance == nil, request.noise == .fewstep else {
-      return nil
+    guard request.image == nil, request.latents == nil, request.noise == .fewstep else { return nil }
+    if let own = request.guidance {
+      guard let own = own as? any Hashable else { return nil }
+      guidance = AnyHashable(own)
+    } else {
+      guidance = AnyHashable(request.guidanceScale)
     }
     solver = request.solver
     steps = request.steps
@@ -61,10 +66,19 @@ private struct SharedOptions: Hashable {
     shift = request.shift
     tolerance = request.tolerance
     maximumEvaluations = request.maximumEvaluations
-    guidanceScale = request.guidanceScale
     tokenMerging = request.tokenMerging
     stepCache = request.stepCache
     self.shape = shape
+  }
+}
+
+/// How many prompts a request has.
+struct PromptCounts: Hashable {
+  let positive: Int
+  let negative: Int
+
+  init(_ texts: (negative: [String], positive: [String])) {
+    (positive, negative) = (texts.positive.count, texts.negative.count)
   }
 }
 

@@ -61,6 +61,34 @@ struct ManyRequestsTests {
     #expect(batches == [0..<4, 4..<6])
   }
 
+  /// Those with equal guidances of their own, too, each with the prompts that it needs.
+  @Test func guidancesShareBatches() async throws {
+    let free = try ClassifierFreeGuidance(scale: 4)
+    let guidances: [any Guidance] = [
+      try RescaledGuidance(free, share: 0.5), try AdaptiveProjectedGuidance(scale: 4),
+      try free.perturbedAttention(interval: (lower: 0.5, upper: 5)), try ComposedGuidance(weights: [3, 1]),
+    ]
+    let pipeline = try Self.pipeline(batchSize: 4)
+    for guidance in guidances {
+      var requests = Self.prompts.map { GenerationRequest($0, steps: 2, count: 2, guidance: guidance) }
+      for index in requests.indices { requests[index].furtherPrompts = ["blue"] }
+      var batches: [Range<Int>] = []
+      let together = try await pipeline.generate(requests) { event in
+        if case .step(_, let images) = event, batches.last != images { batches.append(images) }
+      }
+      #expect(batches == [0..<4, 4..<6])
+      let alone = try await pipeline.generate(requests[2])
+      #expect(together[2].map(\.latents) == alone.map(\.latents))
+    }
+    // Every request's prompts are checked, and not those of the first in a batch alone.
+    var requests = Self.prompts.map { GenerationRequest($0, steps: 2, guidance: guidances[3]) }
+    for index in 0..<2 { requests[index].furtherPrompts = ["blue"] }
+    let bad = requests
+    await #expect(throws: PipelineError.self) {
+      try await pipeline.generate(bad) { _ in Issue.record("something was computed") }
+    }
+  }
+
   @Test func imagesArriveWhileOthersAreDenoised() async throws {
     let requests = Self.prompts.map { GenerationRequest($0, steps: 40) }
     var steps = 0

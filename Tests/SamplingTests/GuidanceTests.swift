@@ -102,6 +102,20 @@ struct GuidanceTests {
     }
   }
 
+  /// Guidances on top of others are equal where all their parts are.
+  @Test func guidancesAreCompared() throws {
+    func methods(_ scale: Double, _ part: Double) throws -> [AnyHashable] {
+      let free = try ClassifierFreeGuidance(scale: scale)
+      return [
+        try IntervalGuidance(free, lower: part, upper: 2), try RescaledGuidance(free, share: part),
+        try ThresholdedGuidance(free, .clip(limit: part)), try ScheduledGuidance(free, .powerCosine(exponent: part)),
+        try free.perturbedAttention(interval: (lower: part, upper: 2)),
+      ]
+    }
+    #expect(try methods(3, 0.5) == methods(3, 0.5))
+    #expect(try Set(methods(3, 0.5) + methods(3, 0.25) + methods(2, 0.5) + methods(3, 0.5)).count == 15)
+  }
+
   @Test func thresholdsLimitTheCleanImage() throws {
     let guidance = try ThresholdedGuidance(
       ClassifierFreeGuidance(scale: 3), .threshold(quantile: 0.5, maximum: 100))

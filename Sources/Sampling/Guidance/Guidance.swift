@@ -2,7 +2,7 @@ import Tensors
 
 /// How the outputs of a model under several conditions become one prediction.
 ///
-/// A guidance is a pure value. It says which branches it needs at which time, so that nobody evaluates one in vain;
+/// A guidance is a pure value, and best a `Hashable` one: those that are equal share batches. It says which branches it needs at which time, so that nobody evaluates one in vain;
 /// what it must remember between evaluations, it is handed for each image apart.
 public protocol Guidance: Sendable {
   /// The form of prediction that ``combine(_:at:memory:)`` works in: outputs are converted to it, and the result back.
@@ -87,7 +87,7 @@ public struct GuidanceMemory<State: Tensor>: Sendable {
 }
 
 /// The conditional prediction as it is.
-public struct Unguided: Guidance {
+public struct Unguided: Guidance, Hashable {
   public init() {}
 
   public var allBranches: [GuidanceBranch] { GuidanceBranch.onlyConditional }

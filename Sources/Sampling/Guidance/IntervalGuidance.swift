@@ -40,3 +40,6 @@ public struct IntervalGuidance<Base: Guidance>: Guidance {
     contains(moment.point) ? base.combine(outputs, at: moment, memory: &memory) : outputs[.conditional]
   }
 }
+
+extension IntervalGuidance: Equatable where Base: Equatable {}
+extension IntervalGuidance: Hashable where Base: Hashable {}

@@ -38,3 +38,6 @@ public struct RescaledGuidance<Base: Guidance>: Guidance {
     return .combining((share * outputs[.conditional].standardDeviation() / deviation + 1 - share, guided))
   }
 }
+
+extension RescaledGuidance: Equatable where Base: Equatable {}
+extension RescaledGuidance: Hashable where Base: Hashable {}

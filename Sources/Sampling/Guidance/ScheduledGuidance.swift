@@ -62,3 +62,6 @@ public struct ScheduledGuidance<Base: Guidance>: Guidance {
     return .combining((1 - factor, outputs[.conditional]), (factor, guided))
   }
 }
+
+extension ScheduledGuidance: Equatable where Base: Equatable {}
+extension ScheduledGuidance: Hashable where Base: Hashable {}

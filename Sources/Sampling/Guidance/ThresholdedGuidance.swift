@@ -33,3 +33,6 @@ public struct ThresholdedGuidance<Base: Guidance>: Guidance {
     return guided
   }
 }
+
+extension ThresholdedGuidance: Equatable where Base: Equatable {}
+extension ThresholdedGuidance: Hashable where Base: Hashable {}
