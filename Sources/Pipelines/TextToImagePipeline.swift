@@ -96,8 +96,8 @@ public struct TextToImagePipeline: Sendable {
   /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)`` for a size that the autoencoder cannot make.
   public func latentShape(size: (width: Int, height: Int)?) throws(PipelineError) -> Shape {
     let scale = autoencoderConfiguration.scale
-    let side = (denoiserConfiguration.sampleSize ?? 64) * scale
-    let (width, height) = size ?? (side, side)
+    let trained = denoiserConfiguration.sampleSize ?? (64, 64)
+    let (width, height) = size ?? (trained.width * scale, trained.height * scale)
     guard [width, height].allSatisfy({ $0 > 0 && $0 <= 8192 && $0 % scale == 0 }) else {
       throw .invalidRequest(
         name: "the size", found: "\(width)x\(height)", expected: "multiples of \(scale) up to 8192")
