@@ -133,15 +133,19 @@ extension TextToImagePipeline {
         throw PipelineError.invalidRequest(
           name: "the guidance's prompt", found: "\(request.branch.prompt)", expected: "one that the request has")
       }
-      let scale = scheduler.prediction.inputScale(at: request.time)
       inputs.images.append(request.image)
       inputs.branches.append(request.branch)
       inputs.lambdas.append(request.time.lambda)
-      inputs.states.append(scale == 1 ? request.state : .combining((scale, request.state)))
+      inputs.states.append(input(of: request))
       inputs.timesteps.append(request.time.timestep)
       inputs.prompts.append(prompt)
       inputs.perturbations.append(try perturbation(of: request.branch))
     }
     return inputs
+  }
+  /// A request's state as the model takes it.
+  func input(of request: DenoiserRequest<DenseTensor<Float>>) -> DenseTensor<Float> {
+    let scale = scheduler.prediction.inputScale(at: request.time)
+    return scale == 1 ? request.state : .combining((scale, request.state))
   }
 }

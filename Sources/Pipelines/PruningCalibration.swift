@@ -32,10 +32,8 @@ extension TextToImagePipeline {
         denoise: { requests in
           for request in requests {
             guard let prompt = pairs[request.image].prompt(for: request.branch) else { continue }
-            let scale = scheduler.prediction.inputScale(at: request.time)
             samples.append(
-              CalibrationSample(
-                input: .combining((scale, request.state)), timestep: request.time.timestep, prompt: prompt))
+              CalibrationSample(input: input(of: request), timestep: request.time.timestep, prompt: prompt))
           }
           return try denoise(
             requests, prompts: pairs, tokenMerging: nil, steps: nil, readsVariance: sampler.readsVariance,

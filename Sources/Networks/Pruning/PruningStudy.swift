@@ -1,5 +1,4 @@
 import DenseTensors
-import Synchronization
 import Tensors
 
 /// A point of a trajectory that a model is judged at.
@@ -67,8 +66,8 @@ public struct PruningStudy: Sendable {
 
   /// Scores that have been taken: choices that begin alike share them.
   private final class Memo: Sendable {
-    let heads = Mutex<[UNetAblation: [HeadImportance]]>([:])
-    let blocks = Mutex<[UNetAblation: [BlockImportance]]>([:])
+    let heads = Lock<[UNetAblation: [HeadImportance]]>([:])
+    let blocks = Lock<[UNetAblation: [BlockImportance]]>([:])
   }
 
   private struct Batch: Sendable {
@@ -139,7 +138,7 @@ public struct PruningStudy: Sendable {
       }
     }
     scores.sort { $0.change < $1.change }
-    memo.heads.withLock { [scores] in $0[ablation] = scores }
+    memo.heads.withLock { $0[ablation] = scores }
     return scores
   }
 
