@@ -8,7 +8,9 @@ static pthread_key_t key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static _Thread_local size_t capacity;
 
-static void make_key(void) { pthread_key_create(&key, free); }
+static void make_key(void) {
+  if (pthread_key_create(&key, free)) abort();
+}
 
 void *fs_thread_scratch(size_t bytes) {
   pthread_once(&once, make_key);
@@ -17,7 +19,7 @@ void *fs_thread_scratch(size_t bytes) {
   free(scratch);
   capacity = (bytes + 63) / 64 * 64;
   scratch = aligned_alloc(64, capacity);
-  if (!scratch) abort();
-  pthread_setspecific(key, scratch);
+  // The key must not keep what has been freed.
+  if (!scratch || pthread_setspecific(key, scratch)) abort();
   return scratch;
 }

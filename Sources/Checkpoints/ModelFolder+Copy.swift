@@ -2,42 +2,52 @@ import Foundation
 
 /// Making a model of another: what the programs need that change a component.
 extension ModelFolder {
-  /// Copies `model_index.json` and all components but `changed` to a new folder, links followed, and makes that one's
-  /// folder for the caller to fill.
+  /// Copies `model_index.json` and all components to another folder, links followed: a cache of Hugging Face's has
+  /// nothing else. A component's own folder is there afterwards in any case.
   ///
-  /// - Returns: the folder of `changed`.
-  /// - Throws: ``CheckpointError/Kind/unwritableFile`` where there is something at `target` already or a file cannot be
-  ///   copied.
-  package func copy(to target: URL, without changed: String) throws(CheckpointError) -> URL {
+  /// - Parameter changed: components whose configuration alone is copied, JSON and text: their weights are the caller's
+  ///   to write.
+  /// - Throws: ``CheckpointError/Kind/unreadableFile`` for what cannot be read, ``CheckpointError/Kind/unwritableFile``
+  ///   for what cannot be written.
+  package func copy(to target: URL, withoutWeightsOf changed: Set<String>) throws(CheckpointError) {
     let files = FileManager.default
-    if let found = try? files.contentsOfDirectory(atPath: target.path), !found.isEmpty {
-      throw CheckpointError(
-        .unwritableFile, file: target, found: "\(found.count) files", expected: "a new or empty folder")
-    }
-    let component = target.appending(path: changed, directoryHint: .isDirectory)
-    try Self.writing(target) {
-      try files.createDirectory(at: component, withIntermediateDirectories: true)
-      try Self.copyFile(url.appending(path: "model_index.json"), into: target)
-    }
-    for name in componentClasses.keys.sorted() where name != changed {
+    try Self.writing(target) { try files.createDirectory(at: target, withIntermediateDirectories: true) }
+    try Self.copyFile(url.appending(path: "model_index.json", directoryHint: .notDirectory), into: target)
+    for name in componentClasses.keys.sorted() {
       // diffusers' safety checker and the like may be named and not be there.
       guard let source = try? componentURL(name) else { continue }
       let own = target.appending(path: name, directoryHint: .isDirectory)
-      try Self.writing(own) {
-        try files.createDirectory(at: own, withIntermediateDirectories: true)
-        for file in try files.contentsOfDirectory(at: source, includingPropertiesForKeys: [.isRegularFileKey]) {
-          let resolved = file.resolvingSymlinksInPath()
-          guard try resolved.resourceValues(forKeys: [.isRegularFileKey]).isRegularFile == true else { continue }
-          try Self.copyFile(file, into: own)
-        }
+      try Self.writing(own) { try files.createDirectory(at: own, withIntermediateDirectories: true) }
+      for file in try Self.reading(source, { try files.contentsOfDirectory(atPath: source.path).sorted() })
+      where !changed.contains(name) || Self.isConfiguration(file) {
+        try Self.copyFile(source.appending(path: file, directoryHint: .notDirectory), into: own)
       }
     }
-    return component
   }
 
-  private static func copyFile(_ file: URL, into folder: URL) throws {
-    try FileManager.default.copyItem(
-      at: file.resolvingSymlinksInPath(), to: folder.appending(path: file.lastPathComponent))
+  /// Whether a file of a component is not about weights. Indices of shards are.
+  private static func isConfiguration(_ name: String) -> Bool {
+    (name.hasSuffix(".json") || name.hasSuffix(".txt")) && !name.hasSuffix(".index.json")
+  }
+
+  /// Copies what a link leads to, where that is a file.
+  private static func copyFile(_ file: URL, into folder: URL) throws(CheckpointError) {
+    var status = stat()
+    guard stat(file.path, &status) == 0 else { throw .system(.unreadableFile, file: file, expected: "a file") }
+    guard status.st_mode & S_IFMT == S_IFREG else { return }
+    try writing(folder) {
+      try FileManager.default.copyItem(
+        at: file.resolvingSymlinksInPath(), to: folder.appending(path: file.lastPathComponent))
+    }
+  }
+
+  private static func reading<Result>(_ place: URL, _ body: () throws -> Result) throws(CheckpointError) -> Result {
+    do {
+      return try body()
+    } catch {
+      throw CheckpointError(
+        .unreadableFile, file: place, found: error.localizedDescription, expected: "something that can be read")
+    }
   }
 
   private static func writing(_ place: URL, _ body: () throws -> Void) throws(CheckpointError) {

@@ -25,8 +25,9 @@ public struct KeyValues: Sendable {
 
   /// Rows `firstRow ..< firstRow + length` of `tensor`, whose rows run over its last dimension.
   ///
-  /// - Precondition: the tensor has these rows.
+  /// - Precondition: the tensor has these rows, and no number is negative.
   public init(_ tensor: DenseTensor<Float>, firstRow: Int, length: Int, keyColumn: Int, valueColumn: Int) {
+    precondition(min(firstRow, length, keyColumn, valueColumn) >= 0)
     precondition((firstRow + length) * tensor.shape[-1] <= tensor.shape.count)
     self.tensor = tensor
     self.firstRow = firstRow
@@ -58,13 +59,13 @@ extension DenseTensor where Scalar == Float {
   ///   - keyValues: one per image.
   ///   - width: heads × dimension.
   /// - Returns: `[batch, length, width]`.
-  /// - Precondition: the shapes fit, and the width is a multiple of the heads.
+  /// - Precondition: the shapes fit, and the width is a positive multiple of the heads.
   public static func attention(
     queries: DenseTensor, keyValues: [KeyValues], width: Int, heads: Int, mask: AttentionMask = .none,
     precision: AttentionPrecision = .float32
   ) -> DenseTensor {
     let (batch, length, columns) = (queries.shape[0], queries.shape[1], queries.shape[2])
-    precondition(keyValues.count == batch && width <= columns && width % heads == 0)
+    precondition(keyValues.count == batch && min(width, heads) > 0 && width <= columns && width % heads == 0)
     precondition(keyValues.allSatisfy { max($0.keyColumn, $0.valueColumn) + width <= $0.stride })
     let timer = Profile.timer()
     defer {

@@ -22,7 +22,7 @@ public struct ConvolutionGeometry: Hashable, Sendable {
 
   public var stride: Int
   public var padding: Padding
-  /// The side of the square as which each pixel is read: 2 for nearest-neighbour upsampling.
+  /// The side of the square as which each pixel is read: 1, or 2 for nearest-neighbour upsampling.
   public var upsampling: Int
 
   public init(stride: Int = 1, padding: Padding = Padding(0), upsampling: Int = 1) {
@@ -54,6 +54,7 @@ extension DenseTensor where Scalar == Float {
     precondition(
       residual.map { $0.shape == result.shape } ?? true, "residual of \(residual!.shape) for \(result.shape)")
     precondition(!weights.isGated || imageBias == nil && residual == nil && scale == 1)
+    precondition(!weights.isOutline || ActivationArena.isRehearsing, "an outline's weights have no numbers")
     precondition(imageBias.map { $0.shape == [shape[0], weights.outputs] } ?? true)
     let zeros = DenseStorage<Float>.zeros(atLeast: weights.channels + 2)
     operation.input = UnsafePointer(storage.elements.baseAddress)
@@ -133,6 +134,9 @@ extension fs_convolution {
   fileprivate init(_ weights: PackedWeights, _ geometry: ConvolutionGeometry, on shape: Shape) {
     precondition(shape.rank == 4 && shape[3] == weights.channels, "\(shape) into \(weights.channels) channels")
     let padding = geometry.padding
+    precondition(
+      geometry.stride > 0 && (1...2).contains(geometry.upsampling)
+        && min(padding.top, padding.left, padding.bottom, padding.right) >= 0, "\(geometry)")
     let spareHeight = shape[1] * geometry.upsampling + padding.top + padding.bottom - weights.kernel.height
     let spareWidth = shape[2] * geometry.upsampling + padding.left + padding.right - weights.kernel.width
     precondition(shape.count == 0 || min(spareHeight, spareWidth) >= 0, "\(shape) is smaller than the kernel")

@@ -105,6 +105,8 @@ extension Profile {
     }
   }
 
-  /// The start of a layer, where a profile is being recorded.
-  static func timer() -> Timer? { isRecording.load(ordering: .relaxed) ? Timer() : nil }
+  /// The start of a layer that is computed, where a profile is being recorded.
+  static func timer() -> Timer? {
+    isRecording.load(ordering: .relaxed) && !ActivationArena.isRehearsing ? Timer() : nil
+  }
 }

@@ -58,16 +58,18 @@ struct Prune: AsyncParsableCommand {
   }
 
   func run() async throws {
+    let target = try PartialFolder(for: folders.target)
     let folder = try folders.folder()
+    let prompts = try prompts.map(InputFile.prompts) ?? Self.glyphPrompts
     let pipeline = try TextToImagePipeline(folder)
     let denoiser = try pipeline.denoiser
-    let calibration = try await pipeline.calibrationSamples(
-      prompts: prompts.map(InputFile.prompts) ?? Self.glyphPrompts, limit: samples)
+    let calibration = try await pipeline.calibrationSamples(prompts: prompts, limit: samples)
     let study = try PruningStudy(denoiser, samples: calibration)
     let choice = try study.choose(headShare: heads.value, blocks: blocks, compensation: compensation)
-    try folder.writePruned(choice, to: folders.target)
+    try folder.writePruned(choice, in: target)
     // Reading it back is the proof that it can be.
-    let pruned = try UNet2DConditionModel(ModelFolder(url: folders.target))
+    let pruned = try UNet2DConditionModel(ModelFolder(url: target.url))
+    try target.commit()
     let parts =
       choice.blocks.map { Report.Part(name: $0.block, head: nil, change: $0.change) }
       + choice.heads.map { Report.Part(name: $0.attention, head: $0.head, change: $0.change) }

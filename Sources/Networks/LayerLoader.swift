@@ -74,6 +74,8 @@ struct LayerLoader {
   ) throws(CheckpointError) -> PackedWeights {
     let keys = names.map { "\($0).weight" }
     let format = try format(of: keys)
+    // Before memory is taken for what the configuration says.
+    for key in keys { try weights.check(prefix + key, shape: shape(key)) }
     var matrix: [Float] = []
     if names.count > 1, !isOutline { matrix.reserveCapacity(names.count * outputs * channels) }
     var biases: [Float] = []

@@ -5,8 +5,8 @@ import DenseTensors
 public struct UNetConfiguration: Sendable {
   public let inChannels: Int
   public let outChannels: Int
-  /// The latent's side that the model was trained on, where the file says.
-  public let sampleSize: Int?
+  /// The latent's size that the model was trained on, where the file says.
+  public let sampleSize: (height: Int, width: Int)?
   /// Channels at each resolution, finest first.
   public let blockChannels: [Int]
   /// The width of the prompt's embeddings.
@@ -44,7 +44,7 @@ public struct UNetConfiguration: Sendable {
     try Self.checkFeatures(reader)
     inChannels = try reader.count("in_channels", default: 4)
     outChannels = try reader.count("out_channels", default: 4)
-    sampleSize = try? reader.count("sample_size")
+    sampleSize = try Self.sampleSize(reader)
     blockChannels = try reader.counts("block_out_channels")
     let blocks = blockChannels.count
     let down = try reader.strings("down_block_types", from: ["CrossAttnDownBlock2D", "DownBlock2D"], length: blocks)
@@ -104,6 +104,15 @@ public struct UNetConfiguration: Sendable {
   /// The finest level that has attention.
   var finestAttention: Int? {
     blockChannels.indices.first { downHasAttention[$0] || upHasAttention[blockChannels.count - 1 - $0] }
+  }
+
+  /// One side, or height and width.
+  private static func sampleSize(
+    _ reader: ConfigurationReader
+  ) throws(CheckpointError) -> (height: Int, width: Int)? {
+    guard !reader.isAbsent("sample_size") else { return nil }
+    let sides = try reader.counts("sample_size", length: 2)
+    return (sides[0], sides[1])
   }
 
   private static func oddKernel(_ reader: ConfigurationReader, _ key: String) throws(CheckpointError) -> Int {

@@ -123,8 +123,9 @@ public enum PipelineError: Error, Hashable, Sendable, CustomStringConvertible {
   case unsupportedPipeline(found: String)
   case mismatchedComponents(String)
   case invalidRequest(name: String, found: String, expected: String)
-  /// What was generated is no image, as where a format of few bits overflows; images are counted as in a request.
-  case unusableImage(index: Int, flaw: ImageFlaw)
+  /// What was generated is no image, as where a format of few bits overflows: image `index` of the request of that number,
+  /// both counted from 0.
+  case unusableImage(request: Int, index: Int, flaw: ImageFlaw)
   /// In bytes.
   case insufficientMemory(needed: Int, limit: Int)
 
@@ -134,8 +135,8 @@ public enum PipelineError: Error, Hashable, Sendable, CustomStringConvertible {
       "model_index.json is for \(found), and only StableDiffusionPipeline can be run"
     case .mismatchedComponents(let reason): "the model's components do not fit each other: \(reason)"
     case .invalidRequest(let name, let found, let expected): "\(name) is \(found), expected \(expected)"
-    case .unusableImage(let index, let flaw):
-      "image \(index) \(flaw): the model cannot be computed like this; another precision may do"
+    case .unusableImage(let request, let index, let flaw):
+      "image \(index) of request \(request) \(flaw): the model cannot be computed like this; another precision may do"
     case .insufficientMemory(let needed, let limit):
       "generating takes \(needed / 1_000_000 + 1) MB of memory, and the limit is \(limit / 1_000_000) MB"
     }

@@ -6,7 +6,7 @@ import Tensors
 extension TextToImagePipeline {
   /// Generates the images of many requests.
   ///
-  /// Requests of the same sampler, size and guidance scale share batches, in which every image is the same bits as alone.
+  /// Requests of the same sampler, size and guidance share batches, in which every image is the same bits as alone.
   /// While a batch is denoised, the one before is decoded (see ``overlapsDecoding``), unless the pipeline is staged. A
   /// cancelled task stops within one evaluation of the model.
   ///
@@ -14,7 +14,8 @@ extension TextToImagePipeline {
   ///   finished in another order than they were given.
   /// - Returns: the images of each request.
   /// - Throws: `CancellationError`; `SamplingError` and ``PipelineError`` for requests that cannot be met, before anything
-  ///   is computed; ``PipelineError/unusableImage(index:flaw:)``; `CheckpointError` where a staged network cannot be read.
+  ///   is computed; ``PipelineError/unusableImage(request:index:flaw:)``, after the observer has been given the others of
+  ///   the batch, or of all batches where the pipeline is staged; `CheckpointError` where a staged network cannot be read.
   public nonisolated(nonsending) func generate(
     _ requests: [GenerationRequest], observe: (GenerationEvent) throws -> Void = { _ in }
   ) async throws -> [[GeneratedImage]] {
@@ -25,16 +26,14 @@ extension TextToImagePipeline {
       if !discarded.isEmpty { try observe(.truncated(prompt: text, discarded: discarded)) }
     }
     for group in groups {
-      let (negative, positive) = texts(of: requests[group.members[0]])
-      try check(group.guidance, with: group.sampler, positivePrompts: positive.count, negativePrompts: negative.count)
+      let counts = group.members.map { PromptCounts(texts(of: requests[$0])) }
+      for counts in Set(counts) { try check(group.guidance, with: group.sampler, prompts: counts) }
     }
 
     var results = Array(repeating: [GeneratedImage](), count: requests.count)
-    func deliver(_ images: [GeneratedImage]) throws {
-      for image in images {
-        try observe(.image(image))
-        results[image.request].append(image)
-      }
+    func deliver(_ image: GeneratedImage) throws {
+      try observe(.image(image))
+      results[image.request].append(image)
     }
     for index in groups.indices { groups[index].picture = try groups[index].source.map(encode) }
     // Of all at once where the text encoder would be read again for every batch.
@@ -66,7 +65,7 @@ extension TextToImagePipeline {
             fields: batch.map { NoiseField(seed: requests[$0.request].seed, image: UInt32($0.index)) },
             shape: group.shape, start: group.start(of: batch), guidance: group.guidance, noise: group.noise,
             observe: { step in
-              try deliver(outbox.take())
+              try outbox.empty(to: deliver)
               try observe(.step(step, images: positions))
             },
             denoise: {
@@ -84,17 +83,17 @@ extension TextToImagePipeline {
           }
           // Latents of one batch at most wait to be decoded.
           try await decoding.next()
-          try deliver(outbox.take())
+          try outbox.empty(to: deliver)
           if overlaps, done < total {
             decoding.addTask { [self] in
               do {
-                try decode(sampled, memory: ActivationMemory(plans)) { outbox.put($0) }
+                try decode([sampled], memory: ActivationMemory(plans)) { outbox.put($0) }
               } catch {
                 outbox.fail(error)
               }
             }
           } else {
-            try decode(sampled, memory: memory) { try deliver([$0]) }
+            try decode([sampled], memory: memory, deliver: deliver)
           }
         }
       }
@@ -105,7 +104,7 @@ extension TextToImagePipeline {
     memory.release()
     let autoencoder = try autoencoderSlot.hold()
     try withExtendedLifetime(autoencoder) {
-      for batch in waiting { try decode(batch, memory: memory) { try deliver([$0]) } }
+      try decode(waiting, memory: memory, deliver: deliver)
     }
     return results
   }
@@ -146,21 +145,29 @@ extension TextToImagePipeline {
     }
   }
 
+  /// Delivers every image that can be used.
+  ///
+  /// - Throws: ``PipelineError/unusableImage(request:index:flaw:)`` for the first that cannot, after all others.
   private func decode(
-    _ batch: SampledBatch, memory: ActivationMemory<ComputationKind>, deliver: (GeneratedImage) throws -> Void
+    _ batches: [SampledBatch], memory: ActivationMemory<ComputationKind>, deliver: (GeneratedImage) throws -> Void
   ) throws {
     let autoencoder = try autoencoder
-    for (position, (sample, id)) in zip(batch.samples, batch.images).enumerated() {
-      try Task.checkCancellation()
-      var image = try decode([sample.state], firstIndex: id.index, with: autoencoder, memory: memory)[0]
-      if let flaw = image.pixels.withUnsafeBufferPointer(ImageFlaw.init) {
-        throw PipelineError.unusableImage(index: id.index, flaw: flaw)
+    var failure: PipelineError?
+    for batch in batches {
+      for (position, (sample, id)) in zip(batch.samples, batch.images).enumerated() {
+        try Task.checkCancellation()
+        var image = try decode([sample.state], firstIndex: id.index, with: autoencoder, memory: memory)[0]
+        if let flaw = image.pixels.withUnsafeBufferPointer(ImageFlaw.init) {
+          failure = failure ?? .unusableImage(request: id.request, index: id.index, flaw: flaw)
+          continue
+        }
+        image.request = id.request
+        image.sampling = sample
+        image.stepCacheCounts = batch.counts?[position]
+        try deliver(image)
       }
-      image.request = id.request
-      image.sampling = sample
-      image.stepCacheCounts = batch.counts?[position]
-      try deliver(image)
     }
+    if let failure { throw failure }
   }
 }
 
@@ -183,15 +190,15 @@ private final class Outbox: Sendable {
     contents.withLock { $0.failure = error }
   }
 
-  /// Empties the box.
+  /// Delivers what is in the box.
   ///
-  /// - Throws: what went wrong with decoding.
-  func take() throws -> [GeneratedImage] {
+  /// - Throws: what went wrong with decoding, after all that went well.
+  func empty(to deliver: (GeneratedImage) throws -> Void) throws {
     let (images, failure) = contents.withLock { contents in
       defer { contents.images = [] }
       return contents
     }
+    for image in images { try deliver(image) }
     if let failure { throw failure }
-    return images
   }
 }

@@ -31,17 +31,13 @@ public struct ModelQuantizer: Sendable {
   /// - Throws: ``QuantizationFailure`` where the images are too far from the original's, ``QualityFailure`` where they are
   ///   none; `CheckpointError` and ``PipelineError`` for a model that cannot be read or a folder that cannot be written.
   public func quantize(_ folder: ModelFolder, to url: URL) async throws -> QuantizationReport {
-    guard !FileManager.default.fileExists(atPath: url.path) else {
-      throw CheckpointError(.unwritableFile, file: url, found: "something there", expected: "a new folder")
-    }
+    let target = try PartialFolder(for: url)
+    let partial = target.url
     let reference = try TextToImagePipeline(folder, precision: .float32)
     let gate = gate(for: reference)
     let bulk = try UNet2DConditionModel(folder, precision: .int8, isOutline: true).layers.filter { $0.format == .int8 }
     let writer = QuantizedFolderWriter(folder: folder, format: format, observer: observer)
-    let partial = url.deletingLastPathComponent()
-      .appending(path: ".\(UUID().uuidString).partial", directoryHint: .isDirectory)
-    defer { try? FileManager.default.removeItem(at: partial) }
-    try writer.copyConfiguration(to: partial)
+    try folder.copy(to: partial, withoutWeightsOf: Set(folder.componentClasses.keys))
     try writer.writeSurroundings(to: partial)
     try writer.writeDenoiser(bulk: bulk, kept: [], to: partial)
 
@@ -78,11 +74,7 @@ public struct ModelQuantizer: Sendable {
       psnr: quality.psnr, worstPSNR: quality.worstPSNR, ssim: quality.ssim,
       requiredPSNR: gate.requiredPSNR, images: quality.images)
     guard report.isGood else { throw QuantizationFailure(report: report) }
-    do {
-      try FileManager.default.moveItem(at: partial, to: url)
-    } catch {
-      throw CheckpointError(.unwritableFile, file: url, found: "\(error)", expected: "a folder that can be written to")
-    }
+    try target.commit()
     return report
   }
 

@@ -110,10 +110,7 @@ extension TextToImagePipeline {
   private func denoisingBytes(of group: RequestGroup) throws -> Int {
     let model = denoiserSlot.outline
     let tokens = promptEncoder.tokenizer.maximumLength
-    let moments = group.sampler.evaluatedPoints.enumerated().map { evaluation, point in
-      group.guidance.branches(at: GuidanceMoment(point: point, evaluation: evaluation))
-    }
-    let branches = moments.max { $0.count < $1.count } ?? []
+    let branches = group.sampler.branches(of: group.guidance).max { $0.count < $1.count } ?? []
     let images = min(group.images.count, batchSize)
     let batch = images * max(branches.count, 1)
     var prompt: UNet2DConditionModel.Prompt?
@@ -122,8 +119,7 @@ extension TextToImagePipeline {
       return prompt
     }
     if let stepCache = group.stepCache {
-      return stepCache.bytes(of: batch, shape: group.shape, promptLength: tokens, in: model)
-        + batch * prepared.peakBytes
+      return stepCache.bytes(of: batch, shape: group.shape, prompt: prompt!, in: model) + batch * prepared.peakBytes
     }
     let perturbations = try branches.map { try perturbation(of: $0) }
     var inputs = DenoiserInputs(tokenMerging: group.tokenMerging)

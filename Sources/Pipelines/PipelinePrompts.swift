@@ -37,24 +37,23 @@ extension TextToImagePipeline {
   /// Refuses branches that there is no prompt or no model for, before anything is sampled.
   ///
   /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)``; `UnknownLayerError`.
-  func check(_ guidance: any Guidance, with sampler: Sampler, positivePrompts: Int, negativePrompts: Int) throws {
-    for (evaluation, point) in sampler.evaluatedPoints.enumerated() {
-      for branch in guidance.branches(at: GuidanceMoment(point: point, evaluation: evaluation)) {
-        let isThere =
-          switch branch.prompt {
-          case .positive(let index): (0..<positivePrompts).contains(index)
-          case .negative(let index): (0..<negativePrompts).contains(index)
-          }
-        guard isThere else {
-          throw PipelineError.invalidRequest(
-            name: "the guidance's prompt", found: "\(branch.prompt)", expected: "one that the request has")
+  func check(_ guidance: any Guidance, with sampler: Sampler, prompts: PromptCounts) throws {
+    var checked: Set<GuidanceBranch> = []
+    for branch in sampler.branches(of: guidance).joined() where checked.insert(branch).inserted {
+      let isThere =
+        switch branch.prompt {
+        case .positive(let index): (0..<prompts.positive).contains(index)
+        case .negative(let index): (0..<prompts.negative).contains(index)
         }
-        guard branch.perturbation != .weakModel else {
-          throw PipelineError.invalidRequest(
-            name: "the guidance", found: "one with a weaker model", expected: "one with this model alone")
-        }
-        _ = try perturbation(of: branch)
+      guard isThere else {
+        throw PipelineError.invalidRequest(
+          name: "the guidance's prompt", found: "\(branch.prompt)", expected: "one that the request has")
       }
+      guard branch.perturbation != .weakModel else {
+        throw PipelineError.invalidRequest(
+          name: "the guidance", found: "one with a weaker model", expected: "one with this model alone")
+      }
+      _ = try perturbation(of: branch)
     }
   }
 
@@ -134,15 +133,19 @@ extension TextToImagePipeline {
         throw PipelineError.invalidRequest(
           name: "the guidance's prompt", found: "\(request.branch.prompt)", expected: "one that the request has")
       }
-      let scale = scheduler.prediction.inputScale(at: request.time)
       inputs.images.append(request.image)
       inputs.branches.append(request.branch)
       inputs.lambdas.append(request.time.lambda)
-      inputs.states.append(scale == 1 ? request.state : .combining((scale, request.state)))
+      inputs.states.append(input(of: request))
       inputs.timesteps.append(request.time.timestep)
       inputs.prompts.append(prompt)
       inputs.perturbations.append(try perturbation(of: request.branch))
     }
     return inputs
+  }
+  /// A request's state as the model takes it.
+  func input(of request: DenoiserRequest<DenseTensor<Float>>) -> DenseTensor<Float> {
+    let scale = scheduler.prediction.inputScale(at: request.time)
+    return scale == 1 ? request.state : .combining((scale, request.state))
   }
 }

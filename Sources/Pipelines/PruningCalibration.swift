@@ -11,11 +11,12 @@ extension TextToImagePipeline {
   ///   - prompts: of an image each.
   ///   - steps: of the model's own solver.
   ///   - limit: the most points to return, evenly spread over steps, images and branches of guidance.
-  /// - Throws: `SamplingError`, `CancellationError`, `CheckpointError`.
+  /// - Throws: `SamplingError`, `CancellationError`, `CheckpointError`; ``PipelineError`` for an impossible ``batchSize``.
   public nonisolated(nonsending) func calibrationSamples(
     prompts: [String], steps: Int = 10, guidanceScale: Double = 4, seed: UInt64 = 0, limit: Int = 64
   ) async throws -> [CalibrationSample] {
-    let plan = try scheduler.plan(scheduler.defaultSolver, steps: steps)
+    try checkBatchSize()
+    let sampler = try sampler(for: GenerationRequest("", steps: steps))
     let shape = try latentShape(size: nil)
     let denoiser = try denoiser
     var samples: [CalibrationSample] = []
@@ -25,20 +26,18 @@ extension TextToImagePipeline {
         let embeddings = try promptEncoder([defaultNegativePrompt, prompts[index]])
         return Prompts(denoiser, positive: [embeddings[1]], negative: [embeddings[0]])
       }
-      let _: [DenseTensor<Float>] = try await plan.run(
+      let _: [SamplingResult<DenseTensor<Float>>] = try await sampler.sample(
         fields: range.map { NoiseField(seed: seed, image: UInt32($0)) }, shape: shape,
         guidance: ClassifierFreeGuidance(scale: guidanceScale),
         denoise: { requests in
           for request in requests {
             guard let prompt = pairs[request.image].prompt(for: request.branch) else { continue }
-            let scale = scheduler.prediction.inputScale(at: request.time)
             samples.append(
-              CalibrationSample(
-                input: .combining((scale, request.state)), timestep: request.time.timestep, prompt: prompt))
+              CalibrationSample(input: input(of: request), timestep: request.time.timestep, prompt: prompt))
           }
           return try denoise(
-            requests, prompts: pairs, tokenMerging: nil, steps: nil, readsVariance: plan.readsVariance, with: denoiser,
-            memory: nil)
+            requests, prompts: pairs, tokenMerging: nil, steps: nil, readsVariance: sampler.readsVariance,
+            with: denoiser, memory: nil)
         })
     }
     guard limit > 0 else { return [] }

@@ -41,7 +41,7 @@ public struct QualityGate: Sendable {
   func images(of pipeline: TextToImagePipeline, in format: String) async throws -> [Image] {
     do {
       return try await images(of: pipeline)
-    } catch PipelineError.unusableImage(_, let flaw) {
+    } catch PipelineError.unusableImage(_, _, let flaw) {
       throw QualityFailure(format: format, reason: .flaw(flaw))
     }
   }

@@ -11,24 +11,6 @@ struct QuantizedFolderWriter {
   let format: StorageFormat
   let observer: RangeObserver
 
-  /// Everything but weights: configurations, tokenizer files.
-  func copyConfiguration(to target: URL) throws {
-    let files = FileManager.default
-    try files.createDirectory(at: target, withIntermediateDirectories: false)
-    try files.copyItem(
-      at: folder.url.appending(path: "model_index.json"), to: target.appending(path: "model_index.json"))
-    for component in folder.componentClasses.keys.sorted() {
-      guard let source = try? folder.componentURL(component) else { continue }
-      let copy = target.appending(path: component, directoryHint: .isDirectory)
-      try files.createDirectory(at: copy, withIntermediateDirectories: false)
-      for name in try files.contentsOfDirectory(atPath: source.path).sorted() {
-        let isText = name.hasSuffix(".json") || name.hasSuffix(".txt")
-        guard isText, !name.hasSuffix(".index.json") else { continue }
-        try files.copyItem(at: source.appending(path: name), to: copy.appending(path: name))
-      }
-    }
-  }
-
   /// The text encoder and the decoder, as halves.
   func writeSurroundings(to target: URL) throws {
     let around: StorageFormat = format == .bfloat16 ? .bfloat16 : .float16
@@ -122,7 +104,9 @@ struct QuantizedFolderWriter {
       return try sum
         + FileManager.default.contentsOfDirectory(atPath: url.path).filter { $0.hasSuffix(".safetensors") }
         .reduce(0) { sum, name in
-          let size = try url.appending(path: name).resourceValues(forKeys: [.fileSizeKey]).fileSize
+          // A link has a size of its own.
+          let file = url.appending(path: name).resolvingSymlinksInPath()
+          let size = try file.resourceValues(forKeys: [.fileSizeKey]).fileSize
           return sum + (size ?? 0)
         }
     }

@@ -45,15 +45,20 @@ private struct SharedOptions: Hashable {
   let shift: Double?
   let tolerance: Double
   let maximumEvaluations: Int
-  let guidanceScale: Double
+  /// The request's own, or the scale of classifier-free guidance.
+  let guidance: AnyHashable
   let tokenMerging: Double?
   let stepCache: StepCache?
   let shape: Shape
 
-  /// nil for a request that starts from tensors, has a guidance of its own, or whose noise is drawn in sequence.
+  /// nil for a request that starts from tensors, whose noise is drawn in sequence, or whose guidance cannot be compared.
   init?(_ request: GenerationRequest, shape: Shape) {
-    guard request.image == nil, request.latents == nil, request.guidance == nil, request.noise == .fewstep else {
-      return nil
+    guard request.image == nil, request.latents == nil, request.noise == .fewstep else { return nil }
+    if let own = request.guidance {
+      guard let own = own as? any Hashable else { return nil }
+      guidance = AnyHashable(own)
+    } else {
+      guidance = AnyHashable(request.guidanceScale)
     }
     solver = request.solver
     steps = request.steps
@@ -61,10 +66,19 @@ private struct SharedOptions: Hashable {
     shift = request.shift
     tolerance = request.tolerance
     maximumEvaluations = request.maximumEvaluations
-    guidanceScale = request.guidanceScale
     tokenMerging = request.tokenMerging
     stepCache = request.stepCache
     self.shape = shape
+  }
+}
+
+/// How many prompts a request has.
+struct PromptCounts: Hashable {
+  let positive: Int
+  let negative: Int
+
+  init(_ texts: (negative: [String], positive: [String])) {
+    (positive, negative) = (texts.positive.count, texts.negative.count)
   }
 }
 
@@ -73,10 +87,11 @@ extension TextToImagePipeline {
   ///
   /// - Throws: `SamplingError` and ``PipelineError`` for requests that cannot be met.
   func groups(of requests: [GenerationRequest]) throws -> [RequestGroup] {
+    try checkBatchSize()
     var groups: [RequestGroup] = []
     var known: [SharedOptions: Int] = [:]
     for (number, request) in requests.enumerated() {
-      guard (1...1 << 20).contains(request.count), batchSize > 0 else {
+      guard (1...1 << 20).contains(request.count) else {
         throw PipelineError.invalidRequest(name: "the count", found: "\(request.count)", expected: "1 to \(1 << 20)")
       }
       if let share = request.tokenMerging, !(0...0.75).contains(share) {
@@ -97,6 +112,12 @@ extension TextToImagePipeline {
       groups[place].images += (0..<request.count).map { .init(request: number, index: $0) }
     }
     return groups
+  }
+
+  func checkBatchSize() throws(PipelineError) {
+    guard batchSize > 0 else {
+      throw .invalidRequest(name: "the pipeline's batch size", found: "\(batchSize)", expected: "1 or more")
+    }
   }
 
   private func append(_ group: RequestGroup, to groups: inout [RequestGroup]) -> Int {

@@ -36,7 +36,7 @@ public struct TextToImagePipeline: Sendable {
   /// What takes the place of an empty negative prompt in every request.
   public var defaultNegativePrompt = ""
 
-  /// The most images that go through the denoiser side by side.
+  /// The most images that go through the denoiser side by side, 1 or more.
   public var batchSize = 8
 
   /// The most branches of guidance, over all images of a batch, that go through the denoiser side by side; nil is all.
@@ -96,8 +96,8 @@ public struct TextToImagePipeline: Sendable {
   /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)`` for a size that the autoencoder cannot make.
   public func latentShape(size: (width: Int, height: Int)?) throws(PipelineError) -> Shape {
     let scale = autoencoderConfiguration.scale
-    let side = (denoiserConfiguration.sampleSize ?? 64) * scale
-    let (width, height) = size ?? (side, side)
+    let trained = denoiserConfiguration.sampleSize ?? (64, 64)
+    let (width, height) = size ?? (trained.width * scale, trained.height * scale)
     guard [width, height].allSatisfy({ $0 > 0 && $0 <= 8192 && $0 % scale == 0 }) else {
       throw .invalidRequest(
         name: "the size", found: "\(width)x\(height)", expected: "multiples of \(scale) up to 8192")
@@ -107,7 +107,9 @@ public struct TextToImagePipeline: Sendable {
 
   /// What a request is sampled with.
   ///
-  /// - Throws: `SamplingError` for an unknown solver or one that does not fit the model.
+  /// - Throws: `SamplingError` for an unknown solver, one that does not fit the model, or a plan whose shift nobody knows:
+  ///   a scheduler with `use_dynamic_shifting` counts the tokens that a transformer makes of an image, and a UNet makes
+  ///   none. diffusers has no shift for it either.
   public func sampler(for request: GenerationRequest) throws(SamplingError) -> Sampler {
     let sampler = try schedulerSampler(for: request)
     if sampler.readsVariance, !learnsVariance {
@@ -123,6 +125,11 @@ public struct TextToImagePipeline: Sendable {
   private func schedulerSampler(for request: GenerationRequest) throws(SamplingError) -> Sampler {
     let start = request.image.map { _ in GridStart.strength(request.strength) }
     guard let name = request.solver, let adaptive = try? AdaptiveCatalogue.entry(named: name) else {
+      guard scheduler.dynamicShift == nil || request.shift != nil else {
+        throw .invalidOption(
+          name: "the shift", found: "that of a number of tokens (use_dynamic_shifting)",
+          expected: "a number: a UNet has no tokens")
+      }
       let solver = try request.solver.map { name throws(SamplingError) in try SolverCatalogue.entry(named: name) }
       return .plan(
         try scheduler.plan(

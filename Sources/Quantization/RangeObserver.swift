@@ -1,3 +1,5 @@
+import Tensors
+
 /// How the range that levels shall cover is found from values.
 public enum RangeObserver: Hashable, Sendable {
   /// All of them.
@@ -20,12 +22,11 @@ public enum RangeObserver: Hashable, Sendable {
     case .percentile(let q):
       precondition((0.5...1).contains(q), "percentile \(q)")
       if symmetry == .symmetric {
-        let bound = Self.quantile(q, of: values.map(abs).sorted())
+        let bound = quantile(q, of: values.map(abs))
         return symmetry.scale(covering: -bound...bound, bits: bits)
       }
-      let sorted = values.sorted()
-      return symmetry.scale(
-        covering: Self.quantile(1 - q, of: sorted)...Self.quantile(q, of: sorted), bits: bits)
+      let values = Array(values)
+      return symmetry.scale(covering: quantile(1 - q, of: values)...quantile(q, of: values), bits: bits)
     case .meanSquaredError:
       var best = symmetry.scale(covering: least...most, bits: bits)
       var bestError = Self.squaredError(of: values, best)
@@ -45,12 +46,5 @@ public enum RangeObserver: Hashable, Sendable {
       let error = value - scale.rounded(value)
       return sum + error * error
     }
-  }
-
-  private static func quantile(_ q: Double, of sorted: [Double]) -> Double {
-    let position = q * Double(sorted.count - 1)
-    let index = Int(position)
-    let next = min(index + 1, sorted.count - 1)
-    return sorted[index] + (position - Double(index)) * (sorted[next] - sorted[index])
   }
 }

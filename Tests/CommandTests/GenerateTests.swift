@@ -138,7 +138,8 @@ struct GenerateTests {
   }
 
   @Test(arguments: [
-    ([], "there is no prompt"), (["--prompts", "nope.txt"], "nope.txt"),
+    ([], "there is no prompt"), (["--prompts", "nope.txt"], "--prompts nope.txt: "),
+    (["a", "--image", "nope.png"], "--image nope.png: "),
     (["a", "b", "--latents", "x.safetensors"], "--latents are those of one prompt's images"),
     (["a", "--preset", "nope"], "real-time, interactive, batch, research"),
   ])
@@ -146,6 +147,7 @@ struct GenerateTests {
     try withTemporaryFolder { folder in
       let result = try CommandResult("fewstep", ["generate"] + arguments, in: folder)
       #expect(result.status != 0 && result.errors.contains(message), "\(result.errors)")
+      #expect(!result.errors.contains("Domain"))
     }
   }
 
@@ -184,6 +186,23 @@ struct GenerateTests {
       #expect(less.status == 0, "\(less.errors)")
     }
   }
+
+  #if os(Linux)  // elsewhere address space has no limit
+    /// A size in a file takes no memory before it is known to be the weights'.
+    @Test func sizesAreCheckedBeforeMemoryIsTaken() throws {
+      try withTemporaryFolder { folder in
+        let model = folder.appending(path: "model")
+        try FileManager.default.copyItem(at: glyphs, to: model)
+        let url = model.appending(path: "unet/config.json")
+        var json = try #require(try JSONSerialization.jsonObject(with: Data(contentsOf: url)) as? [String: Any])
+        json["cross_attention_dim"] = 1 << 24
+        try JSONSerialization.data(withJSONObject: json).write(to: url)
+        let result = try CommandResult(
+          "fewstep", ["generate", "x", "--model", "model"], in: folder, addressSpace: 6_000_000)
+        #expect(result.status == 1 && result.errors.contains("attn2.to_k.weight`: found shape"), "\(result.errors)")
+      }
+    }
+  #endif
 
   @Test func latentsAreWrittenAndReadInDiffusersOrder() throws {
     try withTemporaryFolder { folder in

@@ -26,6 +26,7 @@ struct QuantizeTests {
   @Test(arguments: [
     (["quantize", "glyphs", "x", "--precision", "int3"], "int8-weights"),
     (["quantize", "glyphs", ".", "--precision", "int8"], "a new folder"),
+    (["quantize", "glyphs", "no/such/place", "--precision", "int8"], "a place that can be written to"),
     (["quantize", "no-such-folder", "x", "--precision", "int8"], "no-such-folder/model_index.json"),
     (["quantize", "glyphs", "x", "--precision", "int8", "--steps", "0"], "--steps 0"),
     (

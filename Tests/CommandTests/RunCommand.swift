@@ -8,12 +8,21 @@ struct CommandResult {
   let errors: String
 
   /// Runs the program that was built next to the tests, in `folder`.
+  ///
+  /// - Parameter addressSpace: the most that the program may reserve, in kilobytes.
   init(
-    _ program: String, _ arguments: [String], in folder: URL? = nil, environment: [String: String] = [:]
+    _ program: String, _ arguments: [String], in folder: URL? = nil, environment: [String: String] = [:],
+    addressSpace: Int? = nil
   ) throws {
     let process = Process()
-    process.executableURL = Self.products.appending(path: program)
-    process.arguments = arguments
+    let executable = Self.products.appending(path: program)
+    if let addressSpace {
+      process.executableURL = URL(filePath: "/bin/sh")
+      process.arguments = ["-c", #"ulimit -v \#(addressSpace) && exec "$0" "$@""#, executable.path] + arguments
+    } else {
+      process.executableURL = executable
+      process.arguments = arguments
+    }
     process.currentDirectoryURL = folder
     // argument-parser wraps its help to the terminal's width.
     process.environment = ProcessInfo.processInfo.environment.merging(["COLUMNS": "100"]) { $1 }.merging(environment) {
@@ -56,6 +65,10 @@ extension FileHandle {
     }
   }
 }
+
+/// The bundled model's folder.
+let glyphs = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+  .deletingLastPathComponent().appending(path: "Sources/Glyphs/Resources/glyphs")
 
 /// A folder that lasts as long as the test that uses it.
 func withTemporaryFolder<Result>(_ body: (URL) throws -> Result) throws -> Result {

@@ -52,7 +52,8 @@ struct BrokenModelTests {
     arguments: [
       ("unet-sd", "block_out_channels", []), ("unet-sd", "block_out_channels", [8, -16, 24, 24]),
       ("unet-sd", "block_out_channels", [8, 16, 24, 25]), ("unet-sd", "layers_per_block", [1]),
-      ("unet-sd", "attention_head_dim", [7, 7, 7, 7]), ("vae-sd", "block_out_channels", [1_000_000_000]),
+      ("unet-sd", "attention_head_dim", [7, 7, 7, 7]), ("unet-sd", "sample_size", [64, 0]),
+      ("unet-sd", "sample_size", [64]), ("vae-sd", "block_out_channels", [1_000_000_000]),
     ] as [(String, String, [Int])])
   func impossibleLists(_ network: String, _ key: String, _ value: [Int]) throws {
     let error = try #require(try Self.error(network, [key: value]))
@@ -62,12 +63,23 @@ struct BrokenModelTests {
   @Test(
     arguments: [
       ("unet-sd", "norm_num_groups", 0.0), ("unet-sd", "in_channels", 4.5), ("unet-sd", "downsample_padding", 3),
-      ("unet-sd", "conv_in_kernel", 4), ("unet-sd", "resnet_out_scale_factor", 2), ("vae-sd", "scaling_factor", 0),
+      ("unet-sd", "conv_in_kernel", 4), ("unet-sd", "sample_size", 0.5), ("unet-sd", "sample_size", -64),
+      ("unet-sd", "resnet_out_scale_factor", 2), ("vae-sd", "scaling_factor", 0),
       ("text-gelu", "num_attention_heads", 5), ("text-gelu", "vocab_size", -1),
     ] as [(String, String, Double)])
   func impossibleNumbers(_ network: String, _ key: String, _ value: Double) throws {
     let error = try #require(try Self.error(network, [key: value]))
     #expect(error.kind == .badConfiguration && error.key == key)
+  }
+
+  /// diffusers writes one side or both.
+  @Test func sidesOfSamples() throws {
+    for (value, expected) in [(24, [24, 24]), ([24, 16], [24, 16]), (NSNull(), nil)] as [(Any, [Int]?)] {
+      let url = try Self.folder("unet-sd", ["sample_size": value])
+      defer { try? FileManager.default.removeItem(at: url) }
+      let size = try UNetConfiguration(ModelFolder(url: url), component: "unet-sd").sampleSize
+      #expect(size.map { [$0.height, $0.width] } == expected)
+    }
   }
 
   @Test(

@@ -5,21 +5,27 @@ import Testing
 
 @Suite("Profiles")
 struct ProfileTests {
-  private static func runUNet() throws -> DenseTensor<Float> {
+  /// - Parameter memory: what its tensors lie in, as in a pipeline.
+  private static func runUNet(in memory: ActivationMemory<Int>? = nil) throws -> DenseTensor<Float> {
     let model = try UNet2DConditionModel(Fixtures.folder(), component: "unet-sd")
     let record = try Fixtures.records(of: "unet-sd")[0]
     let context = try record.tensor("in.encoder_hidden_states")
     let prompts = (0..<context.shape[0]).map { model.prepare(context[outer: $0]) }
-    return model(
-      try record.tensor("in.sample").channelsLast(), timesteps: try record.floats("in.timestep").map(Double.init),
-      prompts: prompts)
+    let (sample, timesteps) = try (
+      record.tensor("in.sample").channelsLast(), record.floats("in.timestep").map(Double.init)
+    )
+    func evaluate() -> DenseTensor<Float> { model(sample, timesteps: timesteps, prompts: prompts) }
+    return memory?.run(0, evaluate) ?? evaluate()
   }
 
   /// One test, since one profile can be recorded at a time.
   @Test func everyLayerIsRecordedOnce() throws {
     let plain = try Self.runUNet()
-    let (output, profile) = try Profile.record(Self.runUNet)
+    let (output, profile) = try Profile.record { try Self.runUNet() }
     #expect(output == plain)
+    // The first run of its kind is rehearsed, which is no run.
+    let (planned, other) = try Profile.record { try Self.runUNet(in: ActivationMemory()) }
+    #expect(planned == plain && other.layers.map(\.name) == profile.layers.map(\.name))
 
     // What torch.utils.flop_counter counts of the same model on the same inputs, on the meta device.
     #expect(profile.layers.reduce(0) { $0 + $1.operations } == 121_742_720)

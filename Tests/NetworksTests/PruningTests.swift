@@ -142,6 +142,7 @@ struct PruningTests {
 
   @Test func impossibleWishesAreErrors() throws {
     #expect(throws: PruningError.noSamples) { try PruningStudy(model, samples: []) }
+    #expect(throws: PruningError.invalidBatchSize(0)) { try PruningStudy(model, samples: samples, batchSize: 0) }
     let study = try PruningStudy(model, samples: Array(samples.prefix(1)))
     for share in [-0.1, 1, 25, .infinity] {
       #expect(throws: PruningError.invalidShare(share)) { try study.choose(headShare: share) }

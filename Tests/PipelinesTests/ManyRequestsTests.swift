@@ -61,6 +61,34 @@ struct ManyRequestsTests {
     #expect(batches == [0..<4, 4..<6])
   }
 
+  /// Those with equal guidances of their own, too, each with the prompts that it needs.
+  @Test func guidancesShareBatches() async throws {
+    let free = try ClassifierFreeGuidance(scale: 4)
+    let guidances: [any Guidance] = [
+      try RescaledGuidance(free, share: 0.5), try AdaptiveProjectedGuidance(scale: 4),
+      try free.perturbedAttention(interval: (lower: 0.5, upper: 5)), try ComposedGuidance(weights: [3, 1]),
+    ]
+    let pipeline = try Self.pipeline(batchSize: 4)
+    for guidance in guidances {
+      var requests = Self.prompts.map { GenerationRequest($0, steps: 2, count: 2, guidance: guidance) }
+      for index in requests.indices { requests[index].furtherPrompts = ["blue"] }
+      var batches: [Range<Int>] = []
+      let together = try await pipeline.generate(requests) { event in
+        if case .step(_, let images) = event, batches.last != images { batches.append(images) }
+      }
+      #expect(batches == [0..<4, 4..<6])
+      let alone = try await pipeline.generate(requests[2])
+      #expect(together[2].map(\.latents) == alone.map(\.latents))
+    }
+    // Every request's prompts are checked, and not those of the first in a batch alone.
+    var requests = Self.prompts.map { GenerationRequest($0, steps: 2, guidance: guidances[3]) }
+    for index in 0..<2 { requests[index].furtherPrompts = ["blue"] }
+    let bad = requests
+    await #expect(throws: PipelineError.self) {
+      try await pipeline.generate(bad) { _ in Issue.record("something was computed") }
+    }
+  }
+
   @Test func imagesArriveWhileOthersAreDenoised() async throws {
     let requests = Self.prompts.map { GenerationRequest($0, steps: 40) }
     var steps = 0
@@ -100,6 +128,17 @@ struct ManyRequestsTests {
     #expect(steps.withLock { $0 } == 102)
   }
 
+  @Test func aBatchSizeOfNothingIsAnError() async throws {
+    for size in [0, -1] {
+      let pipeline = try Self.pipeline(batchSize: size)
+      let error = PipelineError.invalidRequest(
+        name: "the pipeline's batch size", found: "\(size)", expected: "1 or more")
+      await #expect(throws: error) { try await pipeline.generate(Self.requests) }
+      #expect(throws: error) { try pipeline.memory(for: Self.requests) }
+      await #expect(throws: error) { try await pipeline.calibrationSamples(prompts: Self.prompts) }
+    }
+  }
+
   @Test func oneBadRequestStopsAllBeforeTheyBegin() async throws {
     var requests = Self.requests
     requests[2].count = 0
@@ -107,6 +146,33 @@ struct ManyRequestsTests {
     await #expect(throws: PipelineError.self) {
       try await Self.pipeline(batchSize: 2).generate(bad) { _ in Issue.record("something was computed") }
     }
+  }
+
+  /// Image 1 of request 1 comes from latents that are no numbers. All others that are sampled arrive, those after it and
+  /// those that were decoded beside the next batch too, and then the error, which says which it was.
+  @Test(arguments: [(true, Residency.resident), (false, .resident), (true, .staged)])
+  func oneUnusableImageLosesNoOther(_ overlaps: Bool, _ residency: Residency) async throws {
+    var pipeline = try TextToImagePipeline(Glyphs.epsilon(), residency: residency)
+    pipeline.batchSize = 4
+    pipeline.overlapsDecoding = overlaps
+    let shape = try pipeline.latentShape(size: nil)
+    var latents = (0..<3 * shape.count).map { Float($0 % 7) / 7 }
+    latents[shape.count + 5] = .nan
+    var requests = [Self.prompts[0], Self.prompts[1], Self.prompts[2]].map { GenerationRequest($0, steps: 1) }
+    requests[1].count = 3
+    requests[1].latents = DenseTensor(latents, shape: Shape([3] + shape.dimensions))
+    requests[2].guidanceScale = 2  // a batch of its own, last
+    requests[2].steps = 20
+    let sent = requests
+    var found: Set<[Int]> = []
+    await #expect(throws: PipelineError.unusableImage(request: 1, index: 1, flaw: .notFinite)) {
+      try await pipeline.generate(sent) { event in
+        if case .image(let image) = event { found.insert([image.request, image.index]) }
+      }
+    }
+    let sampled: Set = [[0, 0], [1, 0], [1, 2]]
+    // Staged networks wait until all is sampled.
+    #expect(found == (residency == .staged ? sampled.union([[2, 0]]) : sampled))
   }
 
   /// What decoding beside denoising takes more is counted, and not taken where the limit forbids it.

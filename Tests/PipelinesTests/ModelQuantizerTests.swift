@@ -78,6 +78,30 @@ import Testing
     }
   }
 
+  /// As in Hugging Face's cache, where all files are links.
+  @Test func linksAreFollowed() async throws {
+    try await withFolder { folder in
+      let original = try Glyphs.epsilon()
+      let linked = folder.appending(path: "linked", directoryHint: .isDirectory)
+      let files = FileManager.default
+      for path in try files.subpathsOfDirectory(atPath: original.url.path) where path.contains(".") {
+        let link = linked.appending(path: path)
+        try files.createDirectory(at: link.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try files.createSymbolicLink(at: link, withDestinationURL: original.url.appending(path: path))
+      }
+      var quantizer = quantizer(.float16)
+      quantizer.gate.template.steps = 1
+      let url = folder.appending(path: "model", directoryHint: .isDirectory)
+      let report = try await quantizer.quantize(ModelFolder(url: linked), to: url)
+      // Not those of the links; the bundled model's weights are halves already.
+      #expect(report.originalBytes > report.bytes / 2)
+      try files.removeItem(at: linked)
+      let index = try files.attributesOfItem(atPath: url.appending(path: "model_index.json").path)
+      #expect(index[.type] as? FileAttributeType == .typeRegular)
+      #expect(try TextToImagePipeline(ModelFolder(url: url)).precision == .float16)
+    }
+  }
+
   @Test func whatIsThereIsNotOverwritten() async throws {
     try await withFolder { folder in
       let error = await #expect(throws: CheckpointError.self) {

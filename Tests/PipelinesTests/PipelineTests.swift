@@ -93,6 +93,23 @@ struct PipelineTests {
     }
   }
 
+  /// Nobody knows where an adaptive run will evaluate: all branches of guidance are counted, and their prompts checked.
+  @Test func adaptiveRunsCountAllBranches() async throws {
+    let pipeline = try Self.pipeline()
+    func request(_ guidance: any Guidance) -> GenerationRequest {
+      GenerationRequest(Self.prompt, solver: "dpm++-adaptive-23", count: 2, guidance: guidance)
+    }
+    let free = try ClassifierFreeGuidance(scale: 3)
+    let memory = try pipeline.memory(for: request(free)).denoising
+    #expect(try memory > pipeline.memory(for: request(Unguided())).denoising)
+    #expect(try memory == pipeline.memory(for: request(IntervalGuidance(free, lower: 0.5, upper: 2))).denoising)
+    await #expect(throws: PipelineError.self) {
+      try await pipeline.generate(
+        request(try IntervalGuidance(ComposedGuidance(weights: [1, 2]), lower: 0.5, upper: 2))
+      ) { _ in Issue.record("something was computed") }
+    }
+  }
+
   /// The steps are as many whatever the strength; the less noise, the more of the image is left.
   @Test func imagesAreStartedFrom() async throws {
     let pipeline = try Self.pipeline()
@@ -152,10 +169,21 @@ struct PipelineTests {
     #expect(steps.withLock { $0 } == 2)
   }
 
+  /// One evaluation may be under way, and its step's next may have begun.
   @Test func whoStopsListeningStopsTheRun() async throws {
-    for try await event in try Self.pipeline().events(of: GenerationRequest(Self.prompt, steps: 1000)) {
+    let evaluations = CountingGuidance.Counter()
+    let request = GenerationRequest(
+      Self.prompt, solver: "ddim", steps: 1000, guidance: CountingGuidance(counter: evaluations))
+    for try await event in try Self.pipeline().events(of: request) {
       if case .step = event { break }
     }
+    let atBreak = evaluations.value
+    var settled = -1
+    while settled != evaluations.value {
+      settled = evaluations.value
+      try await Task.sleep(for: .milliseconds(300))
+    }
+    #expect(atBreak > 0 && settled <= atBreak + 2, "\(settled) evaluations, \(atBreak) when listening stopped")
   }
 
   @Test func impossibleRequestsAreErrors() async throws {
@@ -188,5 +216,26 @@ struct PipelineTests {
     let image = try await Self.pipeline().generate(request)[0]
     #expect((image.image.width, image.image.height) == (40, 92) && image.latents.shape == [23, 10, 4])
     #expect(image.pixels.rootMeanSquare().isFinite)
+  }
+}
+
+/// No guidance, which counts how often it is asked.
+private struct CountingGuidance: Guidance {
+  final class Counter: Sendable {
+    private let count = Mutex(0)
+
+    var value: Int { count.withLock { $0 } }
+    func increment() { count.withLock { $0 += 1 } }
+  }
+
+  let counter: Counter
+
+  var allBranches: [GuidanceBranch] { [.conditional] }
+
+  func combine<State: Tensor>(
+    _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>
+  ) -> State {
+    counter.increment()
+    return outputs[.conditional]
   }
 }

@@ -43,7 +43,7 @@ import Testing
       var request = GenerationRequest("", steps: 1, count: 2)
       request.latents = DenseTensor(latents, shape: Shape([2] + shape.dimensions))
       let sent = request
-      await #expect(throws: PipelineError.unusableImage(index: 1, flaw: .notFinite)) {
+      await #expect(throws: PipelineError.unusableImage(request: 0, index: 1, flaw: .notFinite)) {
         try await pipeline.generate(sent)
       }
     }

@@ -78,6 +78,21 @@ import Testing
     }
   }
 
+  /// Planning with a step cache needs no weights either, and running with one finds them.
+  @Test(arguments: StepCacheTests.caches) func stepCachesArePlannedWithoutWeights(_ cache: StepCache) async throws {
+    let resident = try Self.pipeline(.resident)
+    let staged = try Self.pipeline(.staged)
+    var request = GenerationRequest(PipelineTests.prompt, solver: "ddim", steps: 6, seed: 3, count: 3)
+    request.stepCache = cache
+    for residency in Residency.allCases {
+      let planned = try staged.memory(for: request, residency: residency)
+      #expect(try planned == resident.memory(for: request, residency: residency))
+      #expect(planned.denoising > 0)
+    }
+    let images = try await staged.generate(request)
+    #expect(try await images.map(\.latents) == resident.generate(request).map(\.latents))
+  }
+
   /// Nothing but the newest stage is held, and an outline has all that planning needs.
   @Test(arguments: Precision.allCases) func memoryIsThatOfTheLargestStage(_ precision: Precision) async throws {
     let resident = try Self.pipeline(.resident, precision)

@@ -1,3 +1,4 @@
+import Checkpoints
 import DenseTensors
 import Foundation
 import Glyphs
@@ -52,6 +53,27 @@ struct SamplingOptionTests {
       Self.prompt, solver: "ddim", steps: 3, guidanceScale: 1, count: 2, latents: latents)
     let expected = try await pipeline.generate(given)
     #expect(images.map(\.latents) == expected.map(\.latents))
+  }
+
+  /// A UNet makes no tokens of an image for a shift to go by; a shift that is given needs none, and steps that a
+  /// tolerance chooses have no grid.
+  @Test func shiftsOfTokensAreRefused() async throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "fewstep-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    try Glyphs.flow().copy(to: folder, withoutWeightsOf: [])
+    try Data(#"{"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": true}"#.utf8)
+      .write(to: folder.appending(path: "scheduler/scheduler_config.json"))
+    let pipeline = try TextToImagePipeline(ModelFolder(url: folder))
+    var request = GenerationRequest(Self.prompt, steps: 2, seed: 1)
+    let error = SamplingError.invalidOption(
+      name: "the shift", found: "that of a number of tokens (use_dynamic_shifting)",
+      expected: "a number: a UNet has no tokens")
+    await #expect(throws: error) { try await pipeline.generate(request) }
+    await #expect(throws: error) { try await pipeline.calibrationSamples(prompts: [Self.prompt], steps: 2) }
+    request.shift = 2
+    #expect(try await pipeline.generate(request).count == 1)
+    (request.shift, request.solver) = (nil, "flow-bogacki-shampine")
+    #expect(try await pipeline.generate(request).count == 1)
   }
 
   @Test func evaluationsAreCounted() async throws {

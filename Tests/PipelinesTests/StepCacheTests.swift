@@ -130,11 +130,25 @@ struct StepCacheTests {
     #expect(StepCache("DeepCache:5:1") == .deepCache(interval: 5, depth: 1))
     #expect(StepCache("firstblock:0.1") == .firstBlock(threshold: 0.1))
     #expect(StepCache("taylor:4:1") == .taylor(interval: 4, order: 1))
-    for text in ["", "taylor", "taylor:", "taylor:x", "taylor:2:", "deepcache:2:1:1", "deepcache:0.5", "cache:3"] {
+    #expect(StepCache("deepcache:3:2:1") == .deepCache(interval: 3, order: 1))
+    #expect(StepCache("taylor:4:1:3") == StepCache(.output, .interval(4), order: 1, warmUp: 3))
+    for text in [
+      "", "taylor", "taylor:", "taylor:x", "taylor:2:", "deepcache:2:1:1:1:1", "taylor:2:1:1:1", "deepcache:2::1",
+      "deepcache:0.5",
+      "cache:3",
+    ] {
       #expect(StepCache(text) == nil)
     }
-    for cache: StepCache in [.deepCache(interval: 3), .firstBlock(threshold: 0.25), .taylor(interval: 2, order: 1)] {
-      #expect(StepCache(cache.description) == cache)
+    #expect(StepCache.deepCache(interval: 3).description == "deepcache:3:2")
+    #expect(StepCache.taylor(interval: 3, order: 0).description == "taylor:3:0")
+    for reuse in [StepCache.Reuse.output, .deepFeatures(depth: 2), .deepFeatures(depth: 3)] {
+      for schedule in [StepCache.Schedule.interval(3), .interval(-1), .change(0.1), .change(1e-20), .change(.infinity)]
+      {
+        for (order, warmUp) in [(0, 1), (2, 1), (1, 1), (0, 0), (2, 4)] {
+          let cache = StepCache(reuse, schedule, order: order, warmUp: warmUp)
+          #expect(StepCache(cache.description) == cache, "\(cache)")
+        }
+      }
     }
   }
 }

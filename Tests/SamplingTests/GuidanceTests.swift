@@ -77,6 +77,45 @@ struct GuidanceTests {
     #expect(Self.isClose(try Self.combine(guidance, outputs), [0, 3 * (0.5 / 3 + 0.5)]))
   }
 
+  /// What is needed at any moment, and nothing else, is known beforehand.
+  @Test func allBranchesAreTheMoments() throws {
+    let free = try ClassifierFreeGuidance(scale: 3)
+    let perturbed = try free.perturbedAttention(interval: (lower: 0.5, upper: 5))
+    let methods: [any Guidance] = [
+      free, try ClassifierFreeGuidance(scale: 0), Unguided(), perturbed, try free.perturbedAttention(scale: 0),
+      try IntervalGuidance(free, lower: 0.5, upper: 5), try IntervalGuidance(perturbed, lower: 0.1, upper: 1),
+      try ScheduledGuidance(IntervalGuidance(free, lower: 1, upper: 2), .linear),
+      try RescaledGuidance(free, share: 0.5),
+      try ThresholdedGuidance(perturbed), try CFGZeroStarGuidance(scale: 3), try CFGPlusPlusGuidance(scale: 0.5),
+      try AdaptiveProjectedGuidance(scale: 3), try TangentialGuidance(scale: 3), try Autoguidance(scale: 2),
+      try PerpNegGuidance(scale: 4, weights: [0.5, 0, 1]), try ComposedGuidance(weights: [0.5, 0, 0.75]),
+      try WeightedNegativesGuidance(scale: 2, weights: [1, 2]), try Unguided().skippingLayers(["a"]),
+    ]
+    for method in methods {
+      var needed: Set<GuidanceBranch> = []
+      for noise in [0.05, 0.3, 0.7, 1.5, 4, 50] {
+        for evaluation in 0..<2 {
+          needed.formUnion(method.branches(at: Self.moment(noise: noise, evaluation: evaluation)))
+        }
+      }
+      #expect(Set(method.allBranches) == needed && method.allBranches.count == needed.count, "\(method)")
+    }
+  }
+
+  /// Guidances on top of others are equal where all their parts are.
+  @Test func guidancesAreCompared() throws {
+    func methods(_ scale: Double, _ part: Double) throws -> [AnyHashable] {
+      let free = try ClassifierFreeGuidance(scale: scale)
+      return [
+        try IntervalGuidance(free, lower: part, upper: 2), try RescaledGuidance(free, share: part),
+        try ThresholdedGuidance(free, .clip(limit: part)), try ScheduledGuidance(free, .powerCosine(exponent: part)),
+        try free.perturbedAttention(interval: (lower: part, upper: 2)),
+      ]
+    }
+    #expect(try methods(3, 0.5) == methods(3, 0.5))
+    #expect(try Set(methods(3, 0.5) + methods(3, 0.25) + methods(2, 0.5) + methods(3, 0.5)).count == 15)
+  }
+
   @Test func thresholdsLimitTheCleanImage() throws {
     let guidance = try ThresholdedGuidance(
       ClassifierFreeGuidance(scale: 3), .threshold(quantile: 0.5, maximum: 100))

@@ -98,7 +98,7 @@ struct NetworkJob {
   ) throws -> DenseTensor<Float> {
     if let input { return try input.latents(channels: channels) }
     let scale = try AutoencoderConfiguration(folder).scale
-    let trained = try UNetConfiguration(folder).sampleSize.map { $0 * scale }
+    let trained = try UNetConfiguration(folder).sampleSize.map { $0.height * scale }
     let size = options.size ?? trained ?? 512
     guard size % scale == 0 else { throw ValidationError("--size \(size): expected a multiple of \(scale)") }
     return noise([options.batch, size / scale, size / scale, channels])

@@ -6,15 +6,25 @@ import Tensors
 extension ModelFolder {
   /// Writes this model without the layers and heads of `choice` to a new folder, which is read like any other: the
   /// matrices there are smaller, and numbers are of the types that they have here. ``UNetPruning`` says what else is
-  /// different. What made up for removed heads is in `to_out`.
+  /// different. What made up for removed heads is in `to_out`. The folder appears whole or not at all.
   ///
-  /// - Throws: `CheckpointError` where something is in `target` already, or a file cannot be read or written.
+  /// - Throws: `CheckpointError` where there is something at `target` already, or a file cannot be read or written.
   public func writePruned(
     _ choice: PruningChoice, component: String = "unet", to target: URL
   ) throws(CheckpointError) {
+    let partial = try PartialFolder(for: target)
+    try writePruned(choice, component: component, in: partial)
+    try partial.commit()
+  }
+
+  /// The same, for callers that have made sure beforehand that they can write.
+  package func writePruned(
+    _ choice: PruningChoice, component: String = "unet", in partial: PartialFolder
+  ) throws(CheckpointError) {
     let configuration = try UNetConfiguration(self, component: component)
     let store = try weights(component: component)
-    let folder = try copy(to: target, without: component)
+    try copy(to: partial.url, withoutWeightsOf: [component])
+    let folder = partial.url.appending(path: component, directoryHint: .isDirectory)
     let pruning = choice.pruning(of: configuration.pruning)
     var tensors: [SafetensorsWriter.Tensor] = []
     for name in store.names {

@@ -1,5 +1,4 @@
 import DenseTensors
-import Synchronization
 import Tensors
 
 /// A point of a trajectory that a model is judged at.
@@ -38,6 +37,8 @@ public enum PruningError: Error, Hashable, Sendable, CustomStringConvertible {
   case tooManyHeads(asked: Int, removable: Int)
   case invalidBlockCount(Int, available: Int)
   case noSamples
+  /// Of samples that are evaluated side by side.
+  case invalidBatchSize(Int)
 
   public var description: String {
     switch self {
@@ -47,6 +48,7 @@ public enum PruningError: Error, Hashable, Sendable, CustomStringConvertible {
       "\(asked) heads are to be removed, and \(removable) can be: every attention keeps one"
     case .invalidBlockCount(let count, let available): "\(count) blocks are to be removed, expected 0 to \(available)"
     case .noSamples: "there is nothing to judge the model by: no calibration samples"
+    case .invalidBatchSize(let size): "the batch size is \(size), expected 1 or more"
     }
   }
 }
@@ -64,8 +66,8 @@ public struct PruningStudy: Sendable {
 
   /// Scores that have been taken: choices that begin alike share them.
   private final class Memo: Sendable {
-    let heads = Mutex<[UNetAblation: [HeadImportance]]>([:])
-    let blocks = Mutex<[UNetAblation: [BlockImportance]]>([:])
+    let heads = Lock<[UNetAblation: [HeadImportance]]>([:])
+    let blocks = Lock<[UNetAblation: [BlockImportance]]>([:])
   }
 
   private struct Batch: Sendable {
@@ -76,9 +78,10 @@ public struct PruningStudy: Sendable {
   }
 
   /// - Precondition: all inputs have one shape, the model's.
-  /// - Throws: ``PruningError/noSamples``.
+  /// - Throws: ``PruningError/noSamples``, ``PruningError/invalidBatchSize(_:)``.
   public init(_ model: UNet2DConditionModel, samples: [CalibrationSample], batchSize: Int = 16) throws(PruningError) {
     guard !samples.isEmpty else { throw .noSamples }
+    guard batchSize > 0 else { throw .invalidBatchSize(batchSize) }
     self.model = model
     let present = model.configuration.remainingLayers
     let headCounts = Dictionary(
@@ -135,7 +138,7 @@ public struct PruningStudy: Sendable {
       }
     }
     scores.sort { $0.change < $1.change }
-    memo.heads.withLock { [scores] in $0[ablation] = scores }
+    memo.heads.withLock { $0[ablation] = scores }
     return scores
   }
 

@@ -79,35 +79,38 @@ public struct StepCache: Hashable, Sendable {
 }
 
 extension StepCache: LosslessStringConvertible {
-  /// From the command line's form: `deepcache:interval`, `firstblock:threshold` or `taylor:interval`, and after another
-  /// colon the depth for the first two and the order for the third.
+  /// From the command line's form: `deepcache:interval`, `firstblock:threshold` or `taylor:interval`, and after further
+  /// colons the depth, for the first two alone, the order and the warm-up. `change:threshold` stands for what no model can
+  /// be run with, output that is taken over by its change.
   public init?(_ description: String) {
     let parts = description.lowercased().split(separator: ":", omittingEmptySubsequences: false)
-    guard (2...3).contains(parts.count) else { return nil }
-    let second = parts.count == 3 ? Int(parts[2]) : 2
-    guard let second else { return nil }
+    let rest = parts.dropFirst(2).map { Int($0) }
+    guard parts.count > 1, rest.allSatisfy({ $0 != nil }) else { return nil }
+    var numbers = rest.compactMap(\.self)[...]
     switch (parts[0], Int(parts[1]), Double(parts[1])) {
-    case ("deepcache", let interval?, _): self = .deepCache(interval: interval, depth: second)
-    case ("taylor", let interval?, _): self = .taylor(interval: interval, order: second)
-    case ("firstblock", _, let threshold?): self = .firstBlock(threshold: threshold, depth: second)
+    case ("deepcache", let interval?, _): self = .deepCache(interval: interval, depth: numbers.popFirst() ?? 2)
+    case ("taylor", let interval?, _): self = .taylor(interval: interval)
+    case ("firstblock", _, let threshold?): self = .firstBlock(threshold: threshold, depth: numbers.popFirst() ?? 2)
+    case ("change", _, let threshold?): self = StepCache(.output, .change(threshold))
     default: return nil
     }
+    order = numbers.popFirst() ?? order
+    warmUp = numbers.popFirst() ?? warmUp
+    guard numbers.isEmpty else { return nil }
   }
 
-  /// The command line's form where there is one; what that cannot say follows in words.
+  /// The command line's form, without an order of 0 around deep features and a warm-up of 1.
   public var description: String {
-    var text: String
-    var extra: [String] = []
-    switch (reuse, schedule) {
-    case (.deepFeatures(let depth), .interval(let interval)): text = "deepcache:\(interval):\(depth)"
-    case (.deepFeatures(let depth), .change(let threshold)): text = "firstblock:\(threshold):\(depth)"
-    case (.output, .interval(let interval)): text = "taylor:\(interval):\(order)"
-    case (.output, .change(let threshold)): text = "taylor, change \(threshold), order \(order)"
-    }
-    if reuse != .output, order > 0 { extra.append("order \(order)") }
-    if warmUp != 1 { extra.append("warm-up \(warmUp)") }
-    text += extra.map { ", \($0)" }.joined()
-    return text
+    let (name, numbers): (String, [Int]) =
+      switch (reuse, schedule) {
+      case (.deepFeatures(let depth), .interval(let interval)): ("deepcache:\(interval)", [depth])
+      case (.deepFeatures(let depth), .change(let threshold)): ("firstblock:\(threshold)", [depth])
+      case (.output, .interval(let interval)): ("taylor:\(interval)", [])
+      case (.output, .change(let threshold)): ("change:\(threshold)", [])
+      }
+    let isShort = warmUp == 1 && order == 0 && reuse != .output
+    let rest = isShort ? [] : warmUp == 1 ? [order] : [order, warmUp]
+    return ([name] + (numbers + rest).map(String.init)).joined(separator: ":")
   }
 }
 

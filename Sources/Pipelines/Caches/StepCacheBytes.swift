@@ -6,19 +6,22 @@ extension StepCache {
   /// The memory of evaluating so many branches of images side by side, and of what is remembered of them: the parts of
   /// the network that take turns have a block of memory each.
   ///
-  /// - Parameter shape: of one image's latents.
-  func bytes(of branches: Int, shape: Shape, promptLength: Int, in model: UNet2DConditionModel) -> Int {
+  /// - Parameters:
+  ///   - shape: of one image's latents.
+  ///   - prompt: of each branch; it may be a rehearsed one, and is not counted.
+  ///   - model: which may be an outline, for all of this is rehearsed.
+  func bytes(
+    of branches: Int, shape: Shape, prompt: UNet2DConditionModel.Prompt, in model: UNet2DConditionModel
+  ) -> Int {
+    let times = Array(repeating: 0.0, count: branches)
+    let prompts = Array(repeating: prompt, count: branches)
+    func sample() -> DenseTensor<Float> { DenseTensor(zeros: Shape([branches] + shape.dimensions)) }
     guard case .deepFeatures(let depth) = reuse else {
-      let plan = model.activationPlan(
-        batch: branches, height: shape[0], width: shape[1], promptLength: promptLength)
+      let plan = ActivationArena.rehearse { model(sample(), timesteps: times, prompts: prompts) }
       return plan.peakBytes + (order + 1) * branches * shape.count * MemoryLayout<Float>.stride
     }
-    let sample = DenseTensor<Float>(zeros: Shape([branches] + shape.dimensions))
-    let times = Array(repeating: 0.0, count: branches)
-    let prompt = model.prepare(DenseTensor(zeros: [promptLength, model.configuration.contextWidth]))
-    let prompts = Array(repeating: prompt, count: branches)
     func shallowMaps() -> [DenseTensor<Float>] {
-      model.shallowMaps(sample, depth: depth, timesteps: times, prompts: prompts)
+      model.shallowMaps(sample(), depth: depth, timesteps: times, prompts: prompts)
     }
     var total = 0
     var given: [DenseTensor<Float>]?

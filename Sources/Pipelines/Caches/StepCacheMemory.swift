@@ -4,6 +4,8 @@ import Sampling
 import Tensors
 
 /// What a step cache remembers of images on their way: one run's, whose images are numbered as the run does.
+///
+/// Not `Sendable`: every evaluation changes it, and the evaluations of a run follow one another.
 public final class StepCacheMemory {
   public let cache: StepCache
   private var slots: [Slot: Memory] = [:]

@@ -41,9 +41,7 @@ public struct AdaptiveProjectedGuidance: Guidance, Hashable {
 
   public var space: Prediction? { .sample }
 
-  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] {
-    formulation.branches(scale)
-  }
+  public var allBranches: [GuidanceBranch] { formulation.branches(scale) }
 
   public func combine<State: Tensor>(
     _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>

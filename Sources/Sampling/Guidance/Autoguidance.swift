@@ -23,7 +23,7 @@ public struct Autoguidance: Guidance, Hashable {
     self.weak = weak
   }
 
-  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] {
+  public var allBranches: [GuidanceBranch] {
     switch scale {
     case 1: [.conditional]
     case 0: [weak]

@@ -14,7 +14,7 @@ public struct CFGPlusPlusGuidance: Guidance, Hashable {
     self.scale = scale
   }
 
-  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] {
+  public var allBranches: [GuidanceBranch] {
     scale == 0 ? [.unconditional] : [.unconditional, .conditional]
   }
 

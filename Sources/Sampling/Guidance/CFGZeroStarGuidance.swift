@@ -26,9 +26,10 @@ public struct CFGZeroStarGuidance: Guidance, Hashable {
 
   public var space: Prediction? { .flow }
 
+  public var allBranches: [GuidanceBranch] { formulation.branches(scale) }
+
   public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] {
-    if moment.evaluation < zeroEvaluations { return [] }
-    return formulation.branches(scale)
+    moment.evaluation < zeroEvaluations ? [] : allBranches
   }
 
   public func combine<State: Tensor>(

@@ -19,7 +19,7 @@ public struct ClassifierFreeGuidance: Guidance, Hashable {
     weight = formulation.weight(scale)
   }
 
-  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] {
+  public var allBranches: [GuidanceBranch] {
     switch weight {
     case 1: GuidanceBranch.onlyConditional
     case 0: GuidanceBranch.onlyUnconditional

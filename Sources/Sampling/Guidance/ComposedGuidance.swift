@@ -18,7 +18,7 @@ public struct ComposedGuidance: Guidance, Hashable {
     return BranchSum([(.unconditional, 1 - weights.reduce(0, +))] + prompts)
   }
 
-  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { sum.branches }
+  public var allBranches: [GuidanceBranch] { sum.branches }
 
   public func combine<State: Tensor>(
     _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>

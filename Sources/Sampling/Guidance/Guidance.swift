@@ -2,13 +2,17 @@ import Tensors
 
 /// How the outputs of a model under several conditions become one prediction.
 ///
-/// A guidance is a pure value. It says which branches it needs at which time, so that nobody evaluates one in vain;
+/// A guidance is a pure value, and best a `Hashable` one: those that are equal share batches. It says which branches it needs at which time, so that nobody evaluates one in vain;
 /// what it must remember between evaluations, it is handed for each image apart.
 public protocol Guidance: Sendable {
   /// The form of prediction that ``combine(_:at:memory:)`` works in: outputs are converted to it, and the result back.
   /// nil where the method is linear, and therefore the same in all forms.
   var space: Prediction? { get }
 
+  /// Every branch that is ever needed, whenever that is: what there must be prompts and memory for.
+  var allBranches: [GuidanceBranch] { get }
+
+  /// The branches that are needed at one moment, of ``allBranches``; those are the default.
   func branches(at moment: GuidanceMoment) -> [GuidanceBranch]
 
   /// The prediction made of one image's outputs for ``branches(at:)``.
@@ -19,6 +23,8 @@ public protocol Guidance: Sendable {
 
 extension Guidance {
   public var space: Prediction? { nil }
+
+  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { allBranches }
 
   /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` where the space says nothing at one of the points, as
   ///   ε does where there is no signal.
@@ -97,10 +103,10 @@ public struct GuidanceMemory<State: Tensor>: Sendable {
 }
 
 /// The conditional prediction as it is.
-public struct Unguided: Guidance {
+public struct Unguided: Guidance, Hashable {
   public init() {}
 
-  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { GuidanceBranch.onlyConditional }
+  public var allBranches: [GuidanceBranch] { GuidanceBranch.onlyConditional }
 
   @inlinable public func combine<State: Tensor>(
     _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>

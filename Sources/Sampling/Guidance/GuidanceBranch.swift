@@ -39,3 +39,8 @@ public struct GuidanceBranch: Hashable, Sendable, Codable {
     case weakModel
   }
 }
+
+extension [GuidanceBranch] {
+  /// These, and those of others that are not among them.
+  func adding(_ others: GuidanceBranch...) -> [GuidanceBranch] { self + others.filter { !contains($0) } }
+}

@@ -28,6 +28,8 @@ public struct IntervalGuidance<Base: Guidance>: Guidance {
     lower < point.noiseToSignal && point.noiseToSignal <= upper
   }
 
+  public var allBranches: [GuidanceBranch] { base.allBranches.adding(.conditional) }
+
   public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] {
     contains(moment.point) ? base.branches(at: moment) : [.conditional]
   }
@@ -38,3 +40,6 @@ public struct IntervalGuidance<Base: Guidance>: Guidance {
     contains(moment.point) ? base.combine(outputs, at: moment, memory: &memory) : outputs[.conditional]
   }
 }
+
+extension IntervalGuidance: Equatable where Base: Equatable {}
+extension IntervalGuidance: Hashable where Base: Hashable {}

@@ -10,7 +10,7 @@ public protocol PairGuidance: Guidance {
 }
 
 extension PairGuidance {
-  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { formulation.branches(scale) }
+  public var allBranches: [GuidanceBranch] { formulation.branches(scale) }
 
   public func combine<State: Tensor>(
     _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>

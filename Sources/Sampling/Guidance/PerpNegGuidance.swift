@@ -23,7 +23,7 @@ public struct PerpNegGuidance: Guidance, Hashable {
     weights.enumerated().filter { $0.element != 0 }.map { (GuidanceBranch(.negative($0.offset + 1)), $0.element) }
   }
 
-  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] {
+  public var allBranches: [GuidanceBranch] {
     scale == 0 ? [.unconditional] : [.unconditional, .conditional] + negatives.map(\.branch)
   }
 

@@ -9,8 +9,8 @@ public struct PerturbedGuidance<Base: Guidance>: Guidance {
   /// s; 0 costs nothing.
   public let scale: Double
   public let perturbation: GuidanceBranch.Perturbation
-  /// The noise levels sigma / alpha, the lower bound exclusive, at which the model is disturbed.
-  public let interval: (lower: Double, upper: Double)
+  private let lower: Double
+  private let upper: Double
 
   /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` for a scale that is negative or not finite, an
   ///   empty interval, no layers, or a blur that is not positive.
@@ -35,8 +35,11 @@ public struct PerturbedGuidance<Base: Guidance>: Guidance {
     self.base = base
     self.scale = scale
     self.perturbation = perturbation
-    self.interval = interval
+    (lower, upper) = interval
   }
+
+  /// The noise levels sigma / alpha, the lower bound exclusive, at which the model is disturbed.
+  public var interval: (lower: Double, upper: Double) { (lower, upper) }
 
   public var space: Prediction? { base.space }
 
@@ -44,13 +47,17 @@ public struct PerturbedGuidance<Base: Guidance>: Guidance {
 
   private func isActive(at moment: GuidanceMoment, with branches: [GuidanceBranch]) -> Bool {
     let level = moment.point.noiseToSignal
-    return scale != 0 && !branches.isEmpty && interval.lower < level && level <= interval.upper
+    return scale != 0 && !branches.isEmpty && lower < level && level <= upper
+  }
+
+  public var allBranches: [GuidanceBranch] {
+    let own = base.allBranches
+    return scale == 0 || own.isEmpty ? own : own.adding(.conditional, disturbed)
   }
 
   public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] {
     let own = base.branches(at: moment)
-    guard isActive(at: moment, with: own) else { return own }
-    return own + [.conditional, disturbed].filter { !own.contains($0) }
+    return isActive(at: moment, with: own) ? own.adding(.conditional, disturbed) : own
   }
 
   public func combine<State: Tensor>(
@@ -61,3 +68,6 @@ public struct PerturbedGuidance<Base: Guidance>: Guidance {
     return .combining((1, guided), (scale, outputs[.conditional]), (-scale, outputs[disturbed]))
   }
 }
+
+extension PerturbedGuidance: Equatable where Base: Equatable {}
+extension PerturbedGuidance: Hashable where Base: Hashable {}

@@ -24,6 +24,8 @@ public struct RescaledGuidance<Base: Guidance>: Guidance {
 
   public var space: Prediction? { form }
 
+  public var allBranches: [GuidanceBranch] { base.allBranches }
+
   public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { base.branches(at: moment) }
 
   public func combine<State: Tensor>(
@@ -36,3 +38,6 @@ public struct RescaledGuidance<Base: Guidance>: Guidance {
     return .combining((share * outputs[.conditional].standardDeviation() / deviation + 1 - share, guided))
   }
 }
+
+extension RescaledGuidance: Equatable where Base: Equatable {}
+extension RescaledGuidance: Hashable where Base: Hashable {}

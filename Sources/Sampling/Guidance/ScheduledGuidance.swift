@@ -45,6 +45,8 @@ public struct ScheduledGuidance<Base: Guidance>: Guidance {
 
   public var space: Prediction? { base.space }
 
+  public var allBranches: [GuidanceBranch] { base.allBranches }
+
   public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] {
     let branches = base.branches(at: moment)
     return branches.contains(.conditional) && schedule.factor(at: moment.point) == 0 ? [.conditional] : branches
@@ -60,3 +62,6 @@ public struct ScheduledGuidance<Base: Guidance>: Guidance {
     return .combining((1 - factor, outputs[.conditional]), (factor, guided))
   }
 }
+
+extension ScheduledGuidance: Equatable where Base: Equatable {}
+extension ScheduledGuidance: Hashable where Base: Hashable {}

@@ -21,6 +21,8 @@ public struct ThresholdedGuidance<Base: Guidance>: Guidance {
 
   public var space: Prediction? { .sample }
 
+  public var allBranches: [GuidanceBranch] { base.allBranches }
+
   public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { base.branches(at: moment) }
 
   public func combine<State: Tensor>(
@@ -31,3 +33,6 @@ public struct ThresholdedGuidance<Base: Guidance>: Guidance {
     return guided
   }
 }
+
+extension ThresholdedGuidance: Equatable where Base: Equatable {}
+extension ThresholdedGuidance: Hashable where Base: Hashable {}

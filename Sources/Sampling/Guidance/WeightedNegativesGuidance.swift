@@ -25,7 +25,7 @@ public struct WeightedNegativesGuidance: Guidance, Hashable {
     return BranchSum(negatives + [(.conditional, scale)])
   }
 
-  public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { sum.branches }
+  public var allBranches: [GuidanceBranch] { sum.branches }
 
   public func combine<State: Tensor>(
     _ outputs: BranchOutputs<State>, at moment: GuidanceMoment, memory: inout GuidanceMemory<State>

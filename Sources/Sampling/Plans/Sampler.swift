@@ -37,11 +37,13 @@ public enum Sampler: Sendable {
     }
   }
 
-  /// Points at which the model will be evaluated: all of a plan's, and both ends of an adaptive run.
-  public var evaluatedPoints: [TimePoint] {
+  /// What a guidance needs at each evaluation of an image; nobody knows where an adaptive run will evaluate, and it may
+  /// need all branches at once.
+  public func branches(of guidance: some Guidance) -> [[GuidanceBranch]] {
     switch self {
-    case .plan(let plan): plan.evaluatedPoints
-    case .adaptive(let sampler): [sampler.start, sampler.end]
+    case .plan(let plan):
+      plan.evaluatedPoints.enumerated().map { guidance.branches(at: GuidanceMoment(point: $1, evaluation: $0)) }
+    case .adaptive: [guidance.allBranches]
     }
   }
 
