@@ -73,11 +73,12 @@ INLINE vf ISA(gelu)(vf x) {
 
 // The sum of the lanes, in a fixed order.
 INLINE float ISA(sum)(vf v) {
-  float lanes[LANES];
-  ISA(store)(lanes, v);
-  for (int width = LANES / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; i++) lanes[i] += lanes[i + width];
-  return lanes[0];
+  typedef float four __attribute__((vector_size(16)));
+  four fours[LANES / 4];
+  memcpy(fours, &v, sizeof v);
+  for (int width = LANES / 8; width > 0; width /= 2)
+    for (int i = 0; i < width; i++) fours[i] += fours[i + width];
+  return (fours[0][0] + fours[0][2]) + (fours[0][1] + fours[0][3]);
 }
 
 #define CONVOLVE_WIDENED_BFLOAT16 .convolve[FS_BFLOAT16] = ISA(convolve_bfloat16)
