@@ -79,7 +79,7 @@ struct KernelTable {
     let unit = section == .passes ? "GB/s" : "GFLOP/s"
     let hasProducts = section == .products || section == .convolutions
     let table = TablePrinter(
-      columns: [("kernel", 24), ("weights", 8)]
+      columns: [("kernel", section == .passes ? 32 : 24), ("weights", 8)]
         + peaks.flatMap { [("ms, \($0.threads.rawValue)", 9), (unit, 7), ("of peak", 7)] }
         + (hasProducts ? [("OpenBLAS", 8)] : []) + (section == .convolutions ? [("scratch", 7)] : []))
     table.printHeading()
@@ -113,14 +113,14 @@ extension KernelCase {
   /// GFLOP/s or GB/s.
   func rate(milliseconds: Double) -> Double {
     switch work {
-    case .operations(let count), .bytes(let count): count / milliseconds / 1e6
+    case .operations(let count), .bytes(let count, _): count / milliseconds / 1e6
     }
   }
 
   func peak(of peaks: MachinePeaks) -> Double {
     switch work {
     case .operations: format.peak(of: peaks)
-    case .bytes: peaks.copy
+    case .bytes(_, let activation): peaks.copies[activation]!
     }
   }
 }
