@@ -12,7 +12,7 @@
     count, ISA(store)(output + i, function(ISA(load)(input + i)));,           \
     ISA(store_part)(output + i, function(ISA(load_part)(input + i, rest)), rest);)
 
-INLINE vf ISA(quick_gelu)(vf x) { return x * ISA(sigmoid)(1.702f * x); }
+INLINE vf ISA(quick_gelu)(vf x) { return ISA(swish)(x, 1.702f); }
 INLINE vf ISA(relu)(vf x) { return ISA(max)((vf){0}, x); }
 
 // x tanh(log(1 + e^x)) = x n / (n + 2) with n = e^x (e^x + 2); beyond 20 the quotient is 1 in float.

@@ -47,8 +47,10 @@ extension DenseTensor where Scalar == Float {
     let pieceRows = max(1, 16384 / channels)
     let pieces = (rows + pieceRows - 1) / pieceRows
     withExtendedLifetime((self, result, scales)) {
-      ThreadPool.forEach(shape[0] * pieces) { task in
-        let (image, piece) = (task / pieces, task % pieces)
+      let tasks = shape[0] * pieces
+      ThreadPool.forEach(tasks) { task in
+        // The last piece first: the statistics read it last, and a cache may still hold it.
+        let (image, piece) = (tasks - 1 - task).quotientAndRemainder(dividingBy: pieces)
         let offset = (image * rows + piece * pieceRows) * channels
         let scale = scales.elements.baseAddress! + image * 2 * channels
         fs_scale_shift(
@@ -83,7 +85,8 @@ extension DenseTensor where Scalar == Float {
       for image in 0..<images {
         let total = sums.elements.baseAddress! + image * pieces * 2 * channels
         for piece in 1..<max(pieces, 1) {
-          for index in 0..<2 * channels { total[index] += total[piece * 2 * channels + index] }
+          let own = total + piece * 2 * channels
+          for index in 0..<2 * channels { total[index] += own[index] }
         }
         parameters.foldStatistics(
           of: total, channels: channels, groups: groups, rows: rows,

@@ -5,6 +5,9 @@
 // Calls of malloc, calloc, realloc and the aligned allocators in this process so far; 0 where they cannot be counted.
 int64_t bench_allocation_count(void);
 
+// Copies a multiple of 64 bytes between cache lines, past the caches.
+void bench_stream_copy(void *target, const void *source, int64_t bytes);
+
 // Each runs an instruction over and over, in `rounds` x some number of independent chains, and returns the number of
 // multiplications and additions that this was: fused multiply-add in single precision, and dot products of bfloat16
 // and of 8-bit integers. 0 where the CPU has no such instruction.

@@ -2,7 +2,7 @@ import ArgumentParser
 import Fewstep
 import Foundation
 
-struct Kernels: AsyncParsableCommand {
+struct Kernels: MeasuringCommand {
   static let configuration = CommandConfiguration(
     abstract: "The machine's peak, and each kernel at the sizes of real layers beside it.",
     discussion: """
@@ -17,8 +17,7 @@ struct Kernels: AsyncParsableCommand {
       valueName: "section"))
   var only: String?
 
-  @Option(help: ArgumentHelp("Write all figures to this file.", valueName: "file.json"))
-  var json: String?
+  @OptionGroup var figures: FigureOptions
 
   func validate() throws {
     let names = KernelCase.Section.allCases.map(\.rawValue) + ["peaks"]
@@ -33,19 +32,13 @@ struct Kernels: AsyncParsableCommand {
     let kernels: [KernelTable.Result]
   }
 
-  func run() async throws {
-    try await inRelease {
-      let machine = Machine.current
-      print("fewstep \(fewstepVersion) on \(machine)\n")
-      let peaks = Threads.measured.map { (threads: $0, peaks: MachinePeaks.measure(on: $0)) }
-      MachinePeaks.printTable(peaks)
-      let results = KernelCase.Section.allCases.filter { only == nil || only == $0.rawValue }
-        .flatMap { KernelTable(section: $0, peaks: peaks).measure() }
-      let named = Dictionary(uniqueKeysWithValues: peaks.map { ($0.threads.rawValue, $0.peaks) })
-      try json.map {
-        try Figures(machine: machine, peaks: named, kernels: results).writeJSON(to: URL(filePath: $0))
-      }
-    }
+  func measure(on machine: Machine) async throws {
+    let peaks = Threads.measured.map { (threads: $0, peaks: MachinePeaks.measure(on: $0)) }
+    MachinePeaks.printTable(peaks)
+    let results = KernelCase.Section.allCases.filter { only == nil || only == $0.rawValue }
+      .flatMap { KernelTable(section: $0, peaks: peaks).measure() }
+    let named = Dictionary(uniqueKeysWithValues: peaks.map { ($0.threads.rawValue, $0.peaks) })
+    try figures.write(Figures(machine: machine, peaks: named, kernels: results))
   }
 }
 
@@ -79,7 +72,7 @@ struct KernelTable {
     let unit = section == .passes ? "GB/s" : "GFLOP/s"
     let hasProducts = section == .products || section == .convolutions
     let table = TablePrinter(
-      columns: [("kernel", 24), ("weights", 8)]
+      columns: [("kernel", section == .passes ? 32 : 24), ("weights", 8)]
         + peaks.flatMap { [("ms, \($0.threads.rawValue)", 9), (unit, 7), ("of peak", 7)] }
         + (hasProducts ? [("OpenBLAS", 8)] : []) + (section == .convolutions ? [("scratch", 7)] : []))
     table.printHeading()
@@ -113,14 +106,14 @@ extension KernelCase {
   /// GFLOP/s or GB/s.
   func rate(milliseconds: Double) -> Double {
     switch work {
-    case .operations(let count), .bytes(let count): count / milliseconds / 1e6
+    case .operations(let count), .bytes(let count, _): count / milliseconds / 1e6
     }
   }
 
   func peak(of peaks: MachinePeaks) -> Double {
     switch work {
     case .operations: format.peak(of: peaks)
-    case .bytes: peaks.copy
+    case .bytes(_, let activation): peaks.copies[activation]!
     }
   }
 }

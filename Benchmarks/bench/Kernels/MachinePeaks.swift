@@ -38,19 +38,33 @@ struct MachinePeaks: Encodable {
   let float32: Double
   let bfloat16: Double?
   let int8: Double?
-  /// GB/s, read and written, of copies of ``activationBytes``, which a last-level cache may hold.
-  let copy: Double
-  /// The same of copies that no cache holds.
-  let memoryCopy: Double
+  /// GB/s, read and written, of copying as many bytes as an activation has, the faster way: through the caches or past
+  /// them.
+  let copies: [Activation: Double]
 
-  /// A picture of 64x64 with 320 channels in single precision.
-  static let activationBytes = 64 * 64 * 320 * 4
+  /// The activations that passes are measured on.
+  enum Activation: String, CaseIterable, CodingKeyRepresentable, Encodable {
+    /// Of the UNet of Stable Diffusion 1, 5 MB: a last-level cache may hold it.
+    case cached = "64x64x320"
+    /// Of its decoder, 134 MB.
+    case large = "512x512x128"
+
+    var shape: Shape {
+      switch self {
+      case .cached: [1, 64, 64, 320]
+      case .large: [1, 512, 512, 128]
+      }
+    }
+
+    var bytes: Int { shape.count * MemoryLayout<Float>.stride }
+  }
 
   static func measure(on threads: Threads) -> MachinePeaks {
     MachinePeaks(
       float32: rate(threads, bench_multiply_add) ?? 0, bfloat16: rate(threads, bench_bfloat16_dot),
-      int8: rate(threads, bench_int8_dot), copy: copyRate(threads, bytes: activationBytes),
-      memoryCopy: copyRate(threads, bytes: 256 << 20))
+      int8: rate(threads, bench_int8_dot),
+      copies: Dictionary(
+        uniqueKeysWithValues: Activation.allCases.map { ($0, copyRate(threads, bytes: $0.bytes)) }))
   }
 
   static func printTable(_ peaks: [(threads: Threads, peaks: MachinePeaks)]) {
@@ -64,8 +78,9 @@ struct MachinePeaks: Encodable {
     row("fused multiply-add, float32, GFLOP/s") { $0.float32 }
     row("dot products of bfloat16, GFLOP/s") { $0.bfloat16 }
     row("dot products of 8-bit integers, GOP/s") { $0.int8 }
-    row("copying 64x64x320 floats, read + write, GB/s") { $0.copy }
-    row("copying 256 MiB, read + write, GB/s") { $0.memoryCopy }
+    for activation in Activation.allCases {
+      row("copying \(activation.rawValue) floats, read + write, GB/s") { $0.copies[activation] }
+    }
     print("")
   }
 
@@ -82,13 +97,17 @@ struct MachinePeaks: Encodable {
 
   private static func copyRate(_ threads: Threads, bytes: Int) -> Double {
     let (source, target) = (Buffer(bytes: bytes), Buffer(bytes: bytes))
-    let milliseconds = BestTime.milliseconds {
-      threads.run {
-        ThreadPool.forEachRange(bytes, grain: 4096) { range in
-          memcpy(target.start + range.lowerBound, source.start + range.lowerBound, range.count)
+    func milliseconds(_ copy: (UnsafeMutableRawPointer, UnsafeRawPointer, Int) -> Void) -> Double {
+      BestTime.milliseconds {
+        threads.run {
+          ThreadPool.forEachRange(bytes, grain: 4096) { range in
+            copy(target.start + range.lowerBound, source.start + range.lowerBound, range.count)
+          }
         }
       }
     }
+    let milliseconds = min(
+      milliseconds { memcpy($0, $1, $2) }, milliseconds { bench_stream_copy($0, $1, Int64($2)) })
     return 2 * Double(bytes) / milliseconds / 1e6
   }
 
