@@ -66,7 +66,10 @@ struct EigensystemTests {
     var upper = matrix
     for index in upper.indices where index % 7 < index / 7 { upper[index] = 1e6 }
     let (whole, half) = (try SymmetricEigensystem(matrix, size: 7), try SymmetricEigensystem(upper, size: 7))
-    #expect(whole.values == half.values && whole.vectors == half.vectors)
+    // Not the same bits: a product of OpenBLAS's may depend on where in memory its operands lie.
+    for (one, other) in [(whole.values, half.values), (whole.squareRoot, half.squareRoot)] {
+      #expect(zip(one, other).allSatisfy { abs($0 - $1) < 1e-9 })
+    }
   }
 
   @Test func rootsOfNegativeEigenvaluesAreZero() throws {
