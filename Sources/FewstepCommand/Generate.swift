@@ -131,7 +131,7 @@ struct Generate: AsyncParsableCommand {
         ("--steps", sampler.steps != nil), ("--grid", sampler.grid != nil), ("--shift", sampler.shift != nil),
       ]
       if let (option, _) = given.first(where: \.1) {
-        throw ValidationError("\(option): \(solver) chooses its steps by --tolerance and has no use for it")
+        throw ValidationError("\(option): \(solver) chooses its steps by --rtol and has no use for it")
       }
     }
     for (option, path) in [("--output", output), ("--sheet", sheet)] {

@@ -31,7 +31,7 @@ struct PruneTests {
     (["glyphs", "out", "--blocks", "1", "--samples", "0"], "--samples 0"),
     (["no-such-folder", "out", "--blocks", "1"], "--prompts is needed"),
     (["glyphs", "no/such/place", "--blocks", "1", "--samples", "4096"], "a place that can be written to"),
-    (["glyphs", "out", "--blocks", "1", "--prompts", "nope.txt"], "--prompts nope.txt: "),
+    (["glyphs", "out", "--blocks", "1", "--prompts", "nope.txt"], "nope.txt: No such file"),
     (["glyphs", "out", "--heads", "99%", "--samples", "1"], "every attention keeps one"),
     (["glyphs", "out", "--blocks", "99", "--samples", "1"], "expected 0 to 18"),
   ])
