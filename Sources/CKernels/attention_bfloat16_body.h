@@ -13,9 +13,9 @@ INLINE __m512i ISA(pairs)(vf low, vf high) {
   return _mm512_permutexvar_epi16(_mm512_loadu_si512(order), both);
 }
 
-// 2^x for x below 127, off by at most 1.1e-4 of it, a twentieth of the rounding to bfloat16 that follows; next to nothing
-// below -126, exactly 0 from -127 on. As exp2, but 2^n is multiplied with by adding to the exponent. NaN whose lower half
-// is empty stays NaN.
+// 2^x for x below 127, off by at most 1.1e-4 of it, a twentieth of the rounding to bfloat16 that follows; next to
+// nothing below -126, exactly 0 from -127 on. As exp2, but 2^n is multiplied with by adding to the exponent. NaN whose
+// lower half is empty stays NaN.
 INLINE vf ISA(exp2_short)(vf x) {
   x = ISA(max)(ISA(splat)(-127.0f), x);
   vf shifted = x + 12582912.0f;
@@ -27,8 +27,8 @@ INLINE vf ISA(exp2_short)(vf x) {
   return (vf)((vi)p + ((vi)shifted << 23));
 }
 
-// acc[r] += the products of the pairs of rows[r] and of each lane. In assembly, as the compiler would load rows ahead of
-// time and run out of registers.
+// acc[r] += the products of the pairs of rows[r] and of each lane. In assembly, as the compiler would load rows ahead
+// of time and run out of registers.
 INLINE void ISA(dot_step)(vf acc[SCORE_TILE][SCORE_VECTORS], const float *rows, const float *lanes, const int vectors) {
   __m512i x[SCORE_VECTORS];
   FULLY_UNROLLED for (int v = 0; v < vectors; v++) x[v] = _mm512_loadu_si512(lanes + v * LANES);
@@ -102,7 +102,8 @@ INLINE void ISA(dot_values)(
     ISA(dot_value_tile)(s, output + c * width, s->value_block + c * ((s->keys + 1) / 2), begin, end, vectors);
 }
 
-// What a lane's scores may be above its base, as a power of 2: its weights stay far from infinity, and so do their sums.
+// What a lane's scores may be above its base, as a power of 2: its weights stay far from infinity, and so do their
+// sums.
 #define HEADROOM 16
 
 // Gives the lanes that are `raised` a new base, the largest score of a tile of keys, and scales what they have summed

@@ -43,13 +43,14 @@ typedef struct {
 
 // One dimension of a convolution of three taps by evaluating polynomials at points, of which the last is infinity.
 //
-// Small: F(4, 3) at 0, 1, -1, 1/2 and -2, whose rounding errors are a third of those with 2 in place of 1/2 in the worst
-// output. Large: F(6, 3) at 0, 1, -1, 2, -2, 1/2 and -1/2; a fifth fewer multiplications, and three times the error.
+// Small: F(4, 3) at 0, 1, -1, 1/2 and -2, whose rounding errors are a third of those with 2 in place of 1/2 in the
+// worst output. Large: F(6, 3) at 0, 1, -1, 2, -2, 1/2 and -1/2; a fifth fewer multiplications, and three times the
+// error.
 //
-// Upsampling: of a picture whose pixels are each read twice, where of three taps two fall on the same pixel. Odd outputs
-// are the sums a x[k] + b x[k + 1] with a = w0 + w1 and b = w2, even ones those with a = w0 and b = w1 + w2. Both are
-// F(3, 2) at 0, 1, -1 and infinity, and at 1 they are one, for there a + b is the same: 7 products give 6 outputs, and
-// the transforms of pictures and products only add.
+// Upsampling: of a picture whose pixels are each read twice, where of three taps two fall on the same pixel. Odd
+// outputs are the sums a x[k] + b x[k + 1] with a = w0 + w1 and b = w2, even ones those with a = w0 and b = w1 + w2.
+// Both are F(3, 2) at 0, 1, -1 and infinity, and at 1 they are one, for there a + b is the same: 7 products give 6
+// outputs, and the transforms of pictures and products only add.
 typedef struct {
   bool upsampling;
   int points, products, outputs;

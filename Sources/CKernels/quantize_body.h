@@ -1,8 +1,8 @@
 // Pixels of floats to int8 pixels. Every step is a rounding of its own, so that all instruction sets give the same
 // bits.
 
-// The levels of LANES channels; `offset` is the zero point less the bits of 1.5 x 2^23, in whose sum a float's last bits
-// are its nearest integer.
+// The levels of LANES channels; `offset` is the zero point less the bits of 1.5 x 2^23, in whose sum a float's last
+// bits are its nearest integer.
 INLINE ISA(vb) ISA(levels)(vf x, float inverse, int32_t offset) {
 #pragma clang fp contract(off)
   vi level = (vi)(x * inverse + 12582912.0f) + offset;

@@ -78,8 +78,8 @@ INLINE void ISA(take_log)(wd *x) {
   *x = e * 6.93147180369123816490e-1 - ((half - (s * (half + r) + e * 1.90821492927058770002e-10)) - f);
 }
 
-// cos and sin of 2 pi u for u = (word + 1/2) 2^-32: quarters are taken off exactly, what is left lies within pi / 4. The
-// coefficients are those of the minimax polynomials in FreeBSD's msun (Sun 1993).
+// cos and sin of 2 pi u for u = (word + 1/2) 2^-32: quarters are taken off exactly, what is left lies within pi / 4.
+// The coefficients are those of the minimax polynomials in FreeBSD's msun (Sun 1993).
 INLINE void ISA(turn)(const wu *word, wd *cosine, wd *sine) {
 #pragma clang fp contract(off)
   wu quarter = *word + 0x20000000u;
@@ -184,8 +184,8 @@ INLINE double ISA(total)(vd a, vd b, vd c, vd d) {
   return sum;
 }
 
-// The squares of CHUNK differences are summed by ROW lanes, the chunks' sums by lanes in double, and these by one another,
-// in the same order everywhere.
+// The squares of CHUNK differences are summed by ROW lanes, the chunks' sums by lanes in double, and these by one
+// another, in the same order everywhere.
 #define ROW 32
 
 INLINE double ISA(accumulate_terms)(

@@ -20,8 +20,8 @@ INLINE vf ISA(load_part)(const float *p, int64_t count) {
 
 INLINE void ISA(store_part)(float *p, vf v, int64_t count) { memcpy(p, &v, (size_t)count * sizeof(float)); }
 
-// The larger and the smaller of `bound` and x. What is not a number stays so, unlike with fmax, so that a model's NaN is
-// seen in its output; and both are one instruction.
+// The larger and the smaller of `bound` and x. What is not a number stays so, unlike with fmax, so that a model's NaN
+// is seen in its output; and both are one instruction.
 INLINE vf ISA(max)(vf bound, vf x) {
   vi mask = bound > x;
   return (vf)(((vi)bound & mask) | ((vi)x & ~mask));
@@ -54,8 +54,9 @@ INLINE vf ISA(swish)(vf x, float factor) { return x / (1.0f + ISA(exp)(x * -fact
 INLINE vf ISA(silu)(vf x) { return ISA(swish)(x, 1.0f); }
 
 // x Phi(x) = max(0, x) - |x| Phi(-|x|), where Phi is off by less than 2.6e-7, all roundings included. As Abramowitz and
-// Stegun, "Handbook of Mathematical Functions", 7.1.28: 2 Phi(-a) = (1 + d)^-16 with d a polynomial of degree 6, here of
-// the smallest error in Phi, 1.3e-7. Of powers, d alone is kept: 1 + d rounded would be 16 times as wrong in the end.
+// Stegun, "Handbook of Mathematical Functions", 7.1.28: 2 Phi(-a) = (1 + d)^-16 with d a polynomial of degree 6, here
+// of the smallest error in Phi, 1.3e-7. Of powers, d alone is kept: 1 + d rounded would be 16 times as wrong in the
+// end.
 INLINE vf ISA(gelu)(vf x) {
   vf a = __builtin_elementwise_abs(ISA(min)(ISA(splat)(1e30f), x));  // infinity less 0, and not infinity / infinity
   vf d = ISA(splat)(5.38093400e-6f);

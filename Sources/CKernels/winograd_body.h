@@ -1,6 +1,6 @@
-// 3x3 convolution by Winograd's algorithm (Lavin and Gray 2015, arXiv:1509.09308, section 4.2): every patch of the input
-// becomes a number per channel and pair of points, each of which is multiplied with weights of its own; from the sums
-// come the outputs of a tile. kernels.h lists the schemes.
+// 3x3 convolution by Winograd's algorithm (Lavin and Gray 2015, arXiv:1509.09308, section 4.2): every patch of the
+// input becomes a number per channel and pair of points, each of which is multiplied with weights of its own; from the
+// sums come the outputs of a tile. kernels.h lists the schemes.
 //
 // So many weights would be too many to keep: they are transformed when they are needed, for all tiles of a call,
 // a block of channels and one row of products at a time, and stay in the first-level cache. Blocks are summed on their
@@ -60,13 +60,17 @@ INLINE void ISA(patches_of)(
   }
 }
 
+// A function for the scheme that the layer takes, which is a constant in it, so that the loops over a tile are unrolled.
+#define BY_SCHEME(function, ...)                                                                    \
+  switch (fs_winograd_choice_of(op)) {                                                              \
+    case FS_WINOGRAD_SMALL: function(op, fs_winograd_schemes[FS_WINOGRAD_SMALL], __VA_ARGS__); break; \
+    case FS_WINOGRAD_LARGE: function(op, fs_winograd_schemes[FS_WINOGRAD_LARGE], __VA_ARGS__); break; \
+    case FS_WINOGRAD_UPSAMPLING: function(op, fs_winograd_schemes[FS_WINOGRAD_UPSAMPLING], __VA_ARGS__); \
+  }
+
 static void ISA(winograd_patches)(
   const fs_convolution *op, int64_t begin, int64_t end, int64_t first, int64_t last, float *patches) {
-  switch (fs_winograd_choice_of(op)) {
-    case FS_WINOGRAD_SMALL: ISA(patches_of)(op, fs_winograd_schemes[FS_WINOGRAD_SMALL], begin, end, first, last, patches); break;
-    case FS_WINOGRAD_LARGE: ISA(patches_of)(op, fs_winograd_schemes[FS_WINOGRAD_LARGE], begin, end, first, last, patches); break;
-    case FS_WINOGRAD_UPSAMPLING: ISA(patches_of)(op, fs_winograd_schemes[FS_WINOGRAD_UPSAMPLING], begin, end, first, last, patches);
-  }
+  BY_SCHEME(ISA(patches_of), begin, end, first, last, patches)
 }
 
 // m[r][v] (+)= the sum over channels of a x u, for the rows of one group, whose channels come in lines.
@@ -254,9 +258,7 @@ INLINE void ISA(winograd_of)(
 static void ISA(winograd)(
   const fs_convolution *op, int64_t begin, int64_t end, int64_t panel_begin, int64_t panel_end, const float *patches,
   float *scratch) {
-  switch (fs_winograd_choice_of(op)) {
-    case FS_WINOGRAD_SMALL: ISA(winograd_of)(op, fs_winograd_schemes[FS_WINOGRAD_SMALL], begin, end, panel_begin, panel_end, patches, scratch); break;
-    case FS_WINOGRAD_LARGE: ISA(winograd_of)(op, fs_winograd_schemes[FS_WINOGRAD_LARGE], begin, end, panel_begin, panel_end, patches, scratch); break;
-    case FS_WINOGRAD_UPSAMPLING: ISA(winograd_of)(op, fs_winograd_schemes[FS_WINOGRAD_UPSAMPLING], begin, end, panel_begin, panel_end, patches, scratch);
-  }
+  BY_SCHEME(ISA(winograd_of), begin, end, panel_begin, panel_end, patches, scratch)
 }
+
+#undef BY_SCHEME

@@ -9,8 +9,8 @@ package final class PartialFolder {
 
   /// Makes the folder, so that what cannot be written is known before anything is computed for it.
   ///
-  /// - Throws: ``CheckpointError/Kind/unwritableFile`` where there is something at `target` already, or no folder can be
-  ///   made there.
+  /// - Throws: ``CheckpointError/Kind/unwritableFile`` where there is something at `target` already, or no folder can
+  ///   be made there.
   package init(for target: URL) throws(CheckpointError) {
     self.target = target
     url = target.deletingLastPathComponent()

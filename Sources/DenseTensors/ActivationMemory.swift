@@ -1,7 +1,7 @@
 import Tensors
 
-/// The memory of computations that follow one another: each kind is rehearsed once, and its tensors lie in one block for
-/// as long as it is run again.
+/// The memory of computations that follow one another: each kind is rehearsed once, and its tensors lie in one block
+/// for as long as it is run again.
 ///
 /// One run at a time; tasks that compute at once have a memory each, and may share the plans.
 public final class ActivationMemory<Kind: Hashable & Sendable> {

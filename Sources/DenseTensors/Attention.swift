@@ -51,8 +51,8 @@ public struct KeyValues: Sendable {
 extension DenseTensor where Scalar == Float {
   /// Scaled dot-product attention: softmax(Q Kᵀ / √dimension) V per image and head.
   ///
-  /// Vaswani et al. 2017, arXiv:1706.03762, eq. 1, in one pass over the keys (Dao et al. 2022, arXiv:2205.14135): no row
-  /// of scores is ever whole, and memory does not grow with the length.
+  /// Vaswani et al. 2017, arXiv:1706.03762, eq. 1, in one pass over the keys (Dao et al. 2022, arXiv:2205.14135): no
+  /// row of scores is ever whole, and memory does not grow with the length.
   ///
   /// - Parameters:
   ///   - queries: `[batch, length, columns]`, of which the first `width` columns are the queries.

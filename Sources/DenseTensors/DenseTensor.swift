@@ -101,7 +101,8 @@ extension DenseTensor: Tensor {
   @_specialize(where Scalar == Float)
   public init(zeros shape: Shape) {
     self.init(uninitialized: shape)
-    // The bits of zero are zeros in every scalar; one by one, in unspecialised code, they would take longer than a step.
+    // The bits of zero are zeros in every scalar; one by one, in unspecialised code, they would take longer than a
+    // step.
     UnsafeMutableRawBufferPointer(storage.elements).initializeMemory(as: UInt8.self, repeating: 0)
   }
 

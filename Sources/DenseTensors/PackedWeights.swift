@@ -22,8 +22,8 @@ public struct PackedWeights: Sendable {
   ///   - bias: `[outputs]`.
   ///   - format: what the weights are rounded to.
   ///   - gated: makes the second half of the outputs of a linear layer gates of the first half.
-  /// - Precondition: the counts fit and are positive, gated outputs are a multiple of 32, the kernel has at most 49 taps, and int8 weights
-  ///   have at most 65536 channels.
+  /// - Precondition: the counts fit and are positive, gated outputs are a multiple of 32, the kernel has at most 49
+  ///   taps, and int8 weights have at most 65536 channels.
   public init(
     _ weights: [Float], outputs: Int, channels: Int, kernel: (height: Int, width: Int) = (1, 1), bias: [Float]?,
     format: WeightFormat = .float32, gated: Bool = false

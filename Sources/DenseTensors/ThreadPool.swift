@@ -4,8 +4,9 @@ import Foundation
 
 /// The threads that all kernels share, as many as there are cores.
 ///
-/// The environment variable FEWSTEP_THREADS overrides the number; no result depends on it. No kernel calls OpenBLAS, which
-/// is kept to one thread for what does: LAPACKE, and the benchmarks, which call its products from these to compare with.
+/// The environment variable FEWSTEP_THREADS overrides the number; no result depends on it. No kernel calls OpenBLAS,
+/// which is kept to one thread for what does: LAPACKE, and the benchmarks, which call its products from these to
+/// compare with.
 public enum ThreadPool {
   /// The number of threads, the caller's included.
   public static let threadCount: Int = {

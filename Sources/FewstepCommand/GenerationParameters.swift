@@ -1,7 +1,8 @@
 import Fewstep
 
 extension Generate {
-  /// The text that other tools read, in the form that stable-diffusion-webui gave it: all that makes the same image again.
+  /// The text that other tools read, in the form that stable-diffusion-webui gave it: all that makes the same image
+  /// again.
   func parameters(
     for image: GeneratedImage, _ request: GenerationRequest, _ sampling: Sampler, _ precision: Precision
   ) -> String {

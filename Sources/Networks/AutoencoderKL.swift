@@ -262,9 +262,9 @@ private struct Decoder: Sendable {
       .convolved(with: convOut, .init(padding: .init(1))).cropped(to: window.within(held))
   }
 
-  /// What the residual blocks of each resolution must be given for a window of the image, and what is right of what they
-  /// make: a convolution spoils one pixel at every side that is none of the picture's. All begin at multiples of 4, the
-  /// tiles of Winograd's algorithm.
+  /// What the residual blocks of each resolution must be given for a window of the image, and what is right of what
+  /// they make: a convolution spoils one pixel at every side that is none of the picture's. All begin at multiples of
+  /// 4, the tiles of Winograd's algorithm.
   private func windows(
     of window: PixelWindow, height: Int, width: Int
   ) -> [(input: PixelWindow, output: PixelWindow)] {

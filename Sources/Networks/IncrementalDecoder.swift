@@ -4,10 +4,10 @@ import Tensors
 /// Decodes latents that change little by little, as in live editing: only around what changed since the last decode.
 ///
 /// **An approximation**, since a decoder's group norms and its attention see all of a picture. Around a change this is
-/// what a decoder gives, up to rounding, whose norms after the middle block are frozen at what they did in the last full
-/// decode; the middle block, attention included, is computed anew and in full. Further away the pixels stay as they are. The first
-/// decode is full and exact, and so is every one after ``reset()``; nothing changed, nothing computed. Decode in full
-/// when an edit is finished.
+/// what a decoder gives, up to rounding, whose norms after the middle block are frozen at what they did in the last
+/// full decode; the middle block, attention included, is computed anew and in full. Further away the pixels stay as
+/// they are. The first decode is full and exact, and so is every one after ``reset()``; nothing changed, nothing
+/// computed. Decode in full when an edit is finished.
 public struct IncrementalDecoder: Sendable {
   /// How far around a change pixels are decoded anew, in latents.
   public var margin = 4

@@ -9,8 +9,9 @@ public enum Precision: String, CaseIterable, Sendable {
   /// Weights and inputs of matrix products have eight bits of precision; so do the operands of attention. Convolutions
   /// that Winograd's algorithm makes faster work in floats.
   case bfloat16
-  /// Weights of 8 bits, each output with a step of its own, and inputs of 8 bits, each pixel with one. What little would
-  /// suffer most stays more precise: the first and last convolution, the time embedding, attention's own products.
+  /// Weights of 8 bits, each output with a step of its own, and inputs of 8 bits, each pixel with one. What little
+  /// would suffer most stays more precise: the first and last convolution, the time embedding, attention's own
+  /// products.
   case int8
 
   /// Half precision as this CPU is fast at it: bfloat16 where it multiplies pairs of them, else float16.

@@ -3,10 +3,10 @@ import Tensors
 
 /// Which pixels of an image share a token of self-attention, so that it has fewer to attend to.
 ///
-/// Bolya and Hoffman 2023, arXiv:2303.17604: of every square of 2 x 2 pixels one is a destination, and of all others the
-/// share that is most like a destination is merged into it: attention sees the mean, and its output goes to all of them.
-/// The paper chooses destinations at random; here they are the squares' upper left pixels, so that an image is a function
-/// of its noise.
+/// Bolya and Hoffman 2023, arXiv:2303.17604: of every square of 2 x 2 pixels one is a destination, and of all others
+/// the share that is most like a destination is merged into it: attention sees the mean, and its output goes to all of
+/// them. The paper chooses destinations at random; here they are the squares' upper left pixels, so that an image is a
+/// function of its noise.
 struct TokenMerging {
   /// The token of every pixel, by image.
   private let tokens: [[Int32]]

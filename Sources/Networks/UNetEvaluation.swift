@@ -3,9 +3,10 @@ import Tensors
 
 /// One evaluation of a UNet on a batch, in parts that can be run by themselves.
 ///
-/// On its way down the network makes feature maps that skip connections carry to the way up, where one layer takes each,
-/// the newest first. Every prefix of the maps cuts the network in two: a shallow part near input and output, and a deep
-/// one, of which the shallow one sees a single tensor. That is what DeepCache keeps (Ma et al. 2023, arXiv:2312.00858).
+/// On its way down the network makes feature maps that skip connections carry to the way up, where one layer takes
+/// each, the newest first. Every prefix of the maps cuts the network in two: a shallow part near input and output, and
+/// a deep one, of which the shallow one sees a single tensor. That is what DeepCache keeps (Ma et al. 2023,
+/// arXiv:2312.00858).
 struct UNetEvaluation {
   private typealias Block = UNet2DConditionModel.Block
 

@@ -31,7 +31,8 @@ public struct UnknownLayerError: Error, Hashable, Sendable, CustomStringConverti
 }
 
 extension DenseTensor<Float> {
-  /// Image `image` of `[batch, length, width]` becomes columns `column ..< column + width` of the same rows of `source`.
+  /// Image `image` of `[batch, length, width]` becomes columns `column ..< column + width` of the same rows of
+  /// `source`.
   mutating func replaceImage(_ image: Int, with source: DenseTensor, column: Int = 0) {
     let (length, width, stride) = (shape[1], shape[2], source.shape[2])
     source.withUnsafeBufferPointer { source in

@@ -37,8 +37,8 @@ public struct GenerationRequest: Sendable {
   /// An image to start from, noised to the level that ``strength`` says; every image of the request starts from it. Its
   /// size is the request's.
   public var image: Image?
-  /// The noise level that ``image`` is given, as a share of the trained times: more than 0, at most 1. The number of steps
-  /// does not depend on it.
+  /// The noise level that ``image`` is given, as a share of the trained times: more than 0, at most 1. The number of
+  /// steps does not depend on it.
   public var strength: Double
   /// The most memory to take, in bytes; a request that needs more is refused before anything is computed.
   public var memoryLimit: Int?
@@ -123,8 +123,8 @@ public enum PipelineError: Error, Hashable, Sendable, CustomStringConvertible {
   case unsupportedPipeline(found: String)
   case mismatchedComponents(String)
   case invalidRequest(name: String, found: String, expected: String)
-  /// What was generated is no image, as where a format of few bits overflows: image `index` of the request of that number,
-  /// both counted from 0.
+  /// What was generated is no image, as where a format of few bits overflows: image `index` of the request of that
+  /// number, both counted from 0.
   case unusableImage(request: Int, index: Int, flaw: ImageFlaw)
   /// In bytes.
   case insufficientMemory(needed: Int, limit: Int)

@@ -13,9 +13,10 @@ extension TextToImagePipeline {
   /// - Parameter observe: is told of every step and every image as it happens; requests that share no batch may be
   ///   finished in another order than they were given.
   /// - Returns: the images of each request.
-  /// - Throws: `CancellationError`; `SamplingError` and ``PipelineError`` for requests that cannot be met, before anything
-  ///   is computed; ``PipelineError/unusableImage(request:index:flaw:)``, after the observer has been given the others of
-  ///   the batch, or of all batches where the pipeline is staged; `CheckpointError` where a staged network cannot be read.
+  /// - Throws: `CancellationError`; `SamplingError` and ``PipelineError`` for requests that cannot be met, before
+  ///   anything is computed; ``PipelineError/unusableImage(request:index:flaw:)``, after the observer has been given
+  ///   the others of the batch, or of all batches where the pipeline is staged; `CheckpointError` where a staged
+  ///   network cannot be read.
   public nonisolated(nonsending) func generate(
     _ requests: [GenerationRequest], observe: (GenerationEvent) throws -> Void = { _ in }
   ) async throws -> [[GeneratedImage]] {

@@ -28,8 +28,9 @@ public struct ModelQuantizer: Sendable {
 
   /// Writes the quantized model to `url`, where there must be nothing yet. It appears whole or not at all.
   ///
-  /// - Throws: ``QuantizationFailure`` where the images are too far from the original's, ``QualityFailure`` where they are
-  ///   none; `CheckpointError` and ``PipelineError`` for a model that cannot be read or a folder that cannot be written.
+  /// - Throws: ``QuantizationFailure`` where the images are too far from the original's, ``QualityFailure`` where they
+  ///   are none; `CheckpointError` and ``PipelineError`` for a model that cannot be read or a folder that cannot be
+  ///   written.
   public func quantize(_ folder: ModelFolder, to url: URL) async throws -> QuantizationReport {
     let target = try PartialFolder(for: url)
     let partial = target.url

@@ -8,8 +8,8 @@ public struct MemoryEstimate: Hashable, Sendable {
   public let residency: Residency
   /// Of all networks.
   public let weights: Int
-  /// The tensors of encoding prompts, of one evaluation of the denoiser with what a step cache keeps, and of decoding one
-  /// image, or encoding it where a request starts from one.
+  /// The tensors of encoding prompts, of one evaluation of the denoiser with what a step cache keeps, and of decoding
+  /// one image, or encoding it where a request starts from one.
   public let encoding: Int
   public let denoising: Int
   public let decoding: Int
@@ -22,9 +22,9 @@ public struct MemoryEstimate: Hashable, Sendable {
   let autoencoder: NetworkBytes
 
   /// Where all networks are resident, weights, and of the rest the largest, or what overlaps together. Where they are
-  /// staged, the most that a stage takes: a network's weights while they are read, or with its tensors. Images, latents,
-  /// states of the sampler, prompts and what each thread keeps for its kernels, about a megabyte, come on top, and so does
-  /// the program itself.
+  /// staged, the most that a stage takes: a network's weights while they are read, or with its tensors. Images,
+  /// latents, states of the sampler, prompts and what each thread keeps for its kernels, about a megabyte, come on top,
+  /// and so does the program itself.
   public var peak: Int {
     switch residency {
     case .resident: weights + max(encoding, overlaps ? denoising + decoding : max(denoising, decoding))
@@ -105,8 +105,8 @@ extension TextToImagePipeline {
       autoencoder: autoencoder.bytes)
   }
 
-  /// Of the prompts' keys and values, and of one evaluation of as many branches as go through the denoiser side by side:
-  /// where no step cache is in use, rehearsed as the run would.
+  /// Of the prompts' keys and values, and of one evaluation of as many branches as go through the denoiser side by
+  /// side: where no step cache is in use, rehearsed as the run would.
   private func denoisingBytes(of group: RequestGroup) throws -> Int {
     let model = denoiserSlot.outline
     let tokens = promptEncoder.tokenizer.maximumLength

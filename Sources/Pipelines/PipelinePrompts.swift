@@ -73,12 +73,12 @@ extension TextToImagePipeline {
   /// - Parameters:
   ///   - prompts: of each image, or those of all.
   ///   - tokenMerging: as ``GenerationRequest/tokenMerging``.
-  ///   - steps: what is known from earlier evaluations of the same images, where not all are to be made in full; then no
-  ///     tokens are merged.
+  ///   - steps: what is known from earlier evaluations of the same images, where not all are to be made in full; then
+  ///     no tokens are merged.
   ///   - readsVariance: whether what the model has learned of the variance is wanted: as many more outputs.
-  /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)`` for a branch without a prompt; `UnknownLayerError`
-  ///   for one that disturbs a layer that is not there; `CheckpointError` where the denoiser is not in memory and cannot
-  ///   be read.
+  /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)`` for a branch without a prompt;
+  ///   `UnknownLayerError` for one that disturbs a layer that is not there; `CheckpointError` where the denoiser is not
+  ///   in memory and cannot be read.
   public func denoise(
     _ requests: [DenoiserRequest<DenseTensor<Float>>], prompts: [Prompts], tokenMerging: Double? = nil,
     steps: StepCacheMemory? = nil, readsVariance: Bool = false

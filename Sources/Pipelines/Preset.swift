@@ -35,13 +35,13 @@ public struct Preset: Hashable, Sendable {
 
   /// One image as soon as possible: DPM-Solver++ 2M, 10 steps, half precision.
   ///
-  /// Karras's grid starts at the most noise and at this number of steps comes nearer to the converged image than the even
-  /// grids of schedulers (`bench`, column RMSE). Images go one by one, so that the first does not wait for others.
+  /// Karras's grid starts at the most noise and at this number of steps comes nearer to the converged image than the
+  /// even grids of schedulers (`bench`, column RMSE). Images go one by one, so that the first does not wait for others.
   public static let realTime = Preset(
     name: "real-time", solver: "dpm++2m", steps: 10, spacing: .karras, precision: .half, batchSize: 1)
 
-  /// For someone who changes a prompt and looks again: 15 steps with weights of 8 bits, a quarter of the memory. Embeddings
-  /// of prompts that come again are not computed again.
+  /// For someone who changes a prompt and looks again: 15 steps with weights of 8 bits, a quarter of the memory.
+  /// Embeddings of prompts that come again are not computed again.
   public static let interactive = Preset(
     name: "interactive", solver: "dpm++2m", steps: 15, spacing: .karras, precision: .int8, batchSize: 4)
 
@@ -49,8 +49,8 @@ public struct Preset: Hashable, Sendable {
   public static let batch = Preset(
     name: "batch", solver: "dpm++2m", steps: 30, spacing: .karras, batchSize: 16)
 
-  /// The process as it was trained: DDPM, all 1000 steps, single precision. The reference for speed-ups, and no model of
-  /// rectified flow can be run with it.
+  /// The process as it was trained: DDPM, all 1000 steps, single precision. The reference for speed-ups, and no model
+  /// of rectified flow can be run with it.
   public static let research = Preset(name: "research", solver: "ddpm", steps: 1000)
 
   /// From the fastest to the slowest.

@@ -11,7 +11,8 @@ extension TextToImagePipeline {
   ///   - prompts: of an image each.
   ///   - steps: of the model's own solver.
   ///   - limit: the most points to return, evenly spread over steps, images and branches of guidance.
-  /// - Throws: `SamplingError`, `CancellationError`, `CheckpointError`; ``PipelineError`` for an impossible ``batchSize``.
+  /// - Throws: `SamplingError`, `CancellationError`, `CheckpointError`; ``PipelineError`` for an impossible
+  ///   ``batchSize``.
   public nonisolated(nonsending) func calibrationSamples(
     prompts: [String], steps: Int = 10, guidanceScale: Double = 4, seed: UInt64 = 0, limit: Int = 64
   ) async throws -> [CalibrationSample] {

@@ -51,7 +51,8 @@ private struct SharedOptions: Hashable {
   let stepCache: StepCache?
   let shape: Shape
 
-  /// nil for a request that starts from tensors, whose noise is drawn in sequence, or whose guidance cannot be compared.
+  /// nil for a request that starts from tensors, whose noise is drawn in sequence, or whose guidance cannot be
+  /// compared.
   init?(_ request: GenerationRequest, shape: Shape) {
     guard request.image == nil, request.latents == nil, request.noise == .fewstep else { return nil }
     if let own = request.guidance {

@@ -107,9 +107,9 @@ public struct TextToImagePipeline: Sendable {
 
   /// What a request is sampled with.
   ///
-  /// - Throws: `SamplingError` for an unknown solver, one that does not fit the model, or a plan whose shift nobody knows:
-  ///   a scheduler with `use_dynamic_shifting` counts the tokens that a transformer makes of an image, and a UNet makes
-  ///   none. diffusers has no shift for it either.
+  /// - Throws: `SamplingError` for an unknown solver, one that does not fit the model, or a plan whose shift nobody
+  ///   knows: a scheduler with `use_dynamic_shifting` counts the tokens that a transformer makes of an image, and a
+  ///   UNet makes none. diffusers has no shift for it either.
   public func sampler(for request: GenerationRequest) throws(SamplingError) -> Sampler {
     let sampler = try schedulerSampler(for: request)
     if sampler.readsVariance, !learnsVariance {
@@ -141,8 +141,8 @@ public struct TextToImagePipeline: Sendable {
         adaptive, tolerance: request.tolerance, maximumEvaluations: request.maximumEvaluations, start: start))
   }
 
-  /// The latents that an image becomes, `[height, width, channels]`: the mean of what the encoder says. An image that is
-  /// still in the cache is not encoded again.
+  /// The latents that an image becomes, `[height, width, channels]`: the mean of what the encoder says. An image that
+  /// is still in the cache is not encoded again.
   ///
   /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)`` for a size that the autoencoder cannot take;
   ///   `CheckpointError` where it is not in memory and cannot be read.
@@ -187,8 +187,8 @@ public struct TextToImagePipeline: Sendable {
 
   /// Decodes latents, each `[height, width, channels]`, one after another: a decoder's memory is many times a latent's.
   ///
-  /// - Throws: ``ImageError`` where an image would be too large; `CheckpointError` where the autoencoder is not in memory
-  ///   and cannot be read.
+  /// - Throws: ``ImageError`` where an image would be too large; `CheckpointError` where the autoencoder is not in
+  ///   memory and cannot be read.
   public func decode(_ latents: [DenseTensor<Float>], firstIndex: Int = 0) throws -> [GeneratedImage] {
     try decode(latents, firstIndex: firstIndex, with: autoencoder, memory: ActivationMemory(plans))
   }

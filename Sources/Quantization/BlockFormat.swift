@@ -4,7 +4,8 @@
 public enum BlockFormat: String, Hashable, Sendable, CaseIterable {
   /// Step d, then 32 levels of 8 bits; x = d · level.
   case q8 = "q8_0"
-  /// Step d, then 16 bytes, byte i with level i in its lower half and level i + 16 in its upper one; x = d · (level - 8).
+  /// Step d, then 16 bytes, byte i with level i in its lower half and level i + 16 in its upper one; x = d · (level -
+  /// 8).
   case q4 = "q4_0"
 
   /// Numbers in a block.

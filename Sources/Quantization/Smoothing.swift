@@ -3,8 +3,8 @@ import Tensors
 
 /// Factors that move the range of activations' channels into the weights, where rounding costs less.
 ///
-/// Xiao et al. 2022, arXiv:2211.10438, eq. 4: sⱼ = max|Xⱼ|^α / max|Wⱼ|^(1-α); activations are divided by the factors and
-/// weights multiplied, so that their product stays what it is.
+/// Xiao et al. 2022, arXiv:2211.10438, eq. 4: sⱼ = max|Xⱼ|^α / max|Wⱼ|^(1-α); activations are divided by the factors
+/// and weights multiplied, so that their product stays what it is.
 public struct Smoothing: Hashable, Sendable {
   /// One per channel that is summed over.
   public let factors: [Double]

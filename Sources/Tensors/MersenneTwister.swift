@@ -1,7 +1,7 @@
 /// MT19937, the generator behind `torch.manual_seed` on the CPU.
 ///
-/// Matsumoto and Nishimura 1998, ACM Trans. Model. Comput. Simul. 8, 3. It is a sequence and not a function of a counter:
-/// Fewstep uses it only to reproduce images of others.
+/// Matsumoto and Nishimura 1998, ACM Trans. Model. Comput. Simul. 8, 3. It is a sequence and not a function of a
+/// counter: Fewstep uses it only to reproduce images of others.
 public struct MersenneTwister: Sendable {
   private var state: [UInt32]
   private var position: Int

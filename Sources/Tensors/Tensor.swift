@@ -13,8 +13,8 @@ public protocol Tensor: Sendable {
   /// - Precondition: every xᵢ has this tensor's shape.
   mutating func assign(_ combination: LinearCombination<Self>)
 
-  /// Becomes `carry` times itself plus Σ cᵢ xᵢ, and returns the inner product of Σ cᵢ xᵢ with itself: errors of steps are
-  /// summed up and measured in one pass. Its rounding may be that of single precision.
+  /// Becomes `carry` times itself plus Σ cᵢ xᵢ, and returns the inner product of Σ cᵢ xᵢ with itself: errors of steps
+  /// are summed up and measured in one pass. Its rounding may be that of single precision.
   ///
   /// - Precondition: every xᵢ has this tensor's shape and is another tensor; there is no noise.
   mutating func accumulate(_ combination: LinearCombination<Self>, carry: Double) -> Double

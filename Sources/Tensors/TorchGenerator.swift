@@ -3,8 +3,8 @@ import RealModule
 /// The normal numbers that `torch.randn` draws on the CPU, in single precision.
 ///
 /// What PyTorch 2 does (`aten/src/ATen/native/cpu/DistributionTemplates.h`): 16 numbers or more are made of as many
-/// uniforms of 24 bits, in blocks of 16 by the Box-Muller transform, the last block anew where the count is no multiple of
-/// 16; fewer are made one after another from uniforms of 53 bits. PyTorch's vectorised logarithm and cosine are not
+/// uniforms of 24 bits, in blocks of 16 by the Box-Muller transform, the last block anew where the count is no multiple
+/// of 16; fewer are made one after another from uniforms of 53 bits. PyTorch's vectorised logarithm and cosine are not
 /// rounded correctly, so that a number may differ in its last bits.
 public struct TorchGenerator: Sendable {
   private var engine: MersenneTwister

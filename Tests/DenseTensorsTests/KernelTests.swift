@@ -18,8 +18,8 @@ func withInstructionSet<Result>(_ name: String, _ body: () throws -> Result) ret
   return try body()
 }
 
-/// Kernels are compared with their definition in double precision on every instruction set, at awkward sizes, in buffers
-/// that end at a guard page. One after another, so that layers among them have the threads to themselves.
+/// Kernels are compared with their definition in double precision on every instruction set, at awkward sizes, in
+/// buffers that end at a guard page. One after another, so that layers among them have the threads to themselves.
 @Suite("Kernels", .serialized)
 struct KernelTests {
   /// Around the vectors of all instruction sets and the panels, and primes.

@@ -6,8 +6,8 @@ import Testing
 
 @Suite("Parts of a UNet")
 struct UNetPartsTests {
-  /// Cut at any depth, the parts together give the bits of the whole; so does the shallow part with the deep features of
-  /// the same input, of each image alone and of all.
+  /// Cut at any depth, the parts together give the bits of the whole; so does the shallow part with the deep features
+  /// of the same input, of each image alone and of all.
   @Test(arguments: ["unet-sd", "unet-sd2", "unet-odd", "unet-scale-shift", "unet-plain", "unet-pad"])
   func partsMakeTheWhole(_ name: String) throws {
     let model = try UNet2DConditionModel(Fixtures.folder(), component: name)

@@ -148,8 +148,8 @@ struct ManyRequestsTests {
     }
   }
 
-  /// Image 1 of request 1 comes from latents that are no numbers. All others that are sampled arrive, those after it and
-  /// those that were decoded beside the next batch too, and then the error, which says which it was.
+  /// Image 1 of request 1 comes from latents that are no numbers. All others that are sampled arrive, those after it
+  /// and those that were decoded beside the next batch too, and then the error, which says which it was.
   @Test(arguments: [(true, Residency.resident), (false, .resident), (true, .staged)])
   func oneUnusableImageLosesNoOther(_ overlaps: Bool, _ residency: Residency) async throws {
     var pipeline = try TextToImagePipeline(Glyphs.epsilon(), residency: residency)

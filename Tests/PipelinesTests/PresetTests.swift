@@ -32,7 +32,8 @@ struct PresetTests {
     }
   }
 
-  /// Eight tasks with one loaded model, in every preset's precision and with its sampler: the bits of one after another.
+  /// Eight tasks with one loaded model, in every preset's precision and with its sampler: the bits of one after
+  /// another.
   @Test(arguments: Preset.all) func tasksAtOnceGiveTheSameBits(_ preset: Preset) async throws {
     let pipeline = try TextToImagePipeline(Glyphs.epsilon(), preset: preset)
     let requests = (0..<8).map { number in

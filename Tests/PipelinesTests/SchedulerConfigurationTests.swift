@@ -76,7 +76,8 @@ struct SchedulerConfigurationTests {
     #expect(plan == expected)
   }
 
-  /// A distilled model's scheduler names the times that it was distilled on, and LCM's scaling; other spacings are not its.
+  /// A distilled model's scheduler names the times that it was distilled on, and LCM's scaling; other spacings are not
+  /// its.
   @Test func distilledModels() throws {
     func plan(_ name: String, _ options: String = "", solver: String? = nil, steps: Int = 4) throws -> SamplingPlan {
       let configuration = try Self.configuration(#"{"_class_name": "\#(name)"\#(options)}"#)

@@ -64,8 +64,8 @@ struct StepCacheTests {
     }
   }
 
-  /// Branches that come and go, solvers that evaluate twice in a step or take steps back, and flows, whose first lambda is
-  /// not finite.
+  /// Branches that come and go, solvers that evaluate twice in a step or take steps back, and flows, whose first lambda
+  /// is not finite.
   @Test(arguments: caches) func everythingElseWorksAlong(_ cache: StepCache) async throws {
     let pipeline = try PipelineTests.pipeline()
     for solver in ["heun", "dpm++2m", "ddpm", "dpm++-adaptive-23"] {

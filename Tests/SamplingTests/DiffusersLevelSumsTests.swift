@@ -2,8 +2,8 @@ import RealModule
 import Sampling
 import Testing
 
-/// As ``DiffusersSumsTests``, of the classes that count in the noise level. Those for variance-preserving models scale the
-/// model's input, and their tests step on from what they scaled.
+/// As ``DiffusersSumsTests``, of the classes that count in the noise level. Those for variance-preserving models scale
+/// the model's input, and their tests step on from what they scaled.
 @Suite("diffusers' published sums, noise levels")
 struct DiffusersLevelSumsTests {
   typealias Row = DiffusersSum
@@ -39,7 +39,8 @@ struct DiffusersLevelSumsTests {
     }
   }
 
-  /// Not LMS with noise, 27663.6895: starting at the ninth step the class has one slope and weighs it as the newest of four.
+  /// Not LMS with noise, 27663.6895: starting at the ninth step the class has one slope and weighs it as the newest of
+  /// four.
   @Test func noiseLevels() async throws {
     let (path, points, karras) = (try Self.path(), try Self.levels(), try Self.levels(true))
     let lms = try IPNDM(order: 4, spacing: .uneven)

@@ -4,8 +4,8 @@ import Testing
 
 /// The sums and means that the tests in diffusers' repository publish, within their own tolerances.
 ///
-/// Where a test says "not", the number there cannot be had, and why. Left out are ScoreSdeVeScheduler, whose corrector is
-/// Langevin dynamics, and what repeats a row: `test_switch` and `test_full_loop_device`.
+/// Where a test says "not", the number there cannot be had, and why. Left out are ScoreSdeVeScheduler, whose corrector
+/// is Langevin dynamics, and what repeats a row: `test_switch` and `test_full_loop_device`.
 @Suite("diffusers' published sums")
 struct DiffusersSumsTests {
   typealias Row = DiffusersSum
@@ -91,8 +91,8 @@ struct DiffusersSumsTests {
       ], count: 4)
   }
 
-  /// Near the clean end 1 - ᾱ has three or four digits in single precision, and so have the steps there. What the classes
-  /// give in double precision is here what they give with every float32 in their source read as float64.
+  /// Near the clean end 1 - ᾱ has three or four digits in single precision, and so have the steps there. What the
+  /// classes give in double precision is here what they give with every float32 in their source read as float64.
   @Test func ddpm() async throws {
     let points = try LeadingGrid(steps: 1000).points(on: Self.linear())
     let cosine = try VariancePreserving(.squaredCosine)

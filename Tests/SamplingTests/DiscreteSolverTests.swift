@@ -90,7 +90,8 @@ struct DiscreteSolverTests {
     for gamma in [-0.1, 1.1, .nan] { #expect(throws: SamplingError.self) { try TCD(gamma: gamma) } }
   }
 
-  /// What TCD and consistency steps leave has the mean and the variance of its level: for data that are a point, exactly.
+  /// What TCD and consistency steps leave has the mean and the variance of its level: for data that are a point,
+  /// exactly.
   @Test func noisedGuessesHaveTheirLevel() async throws {
     let path = VariancePreserving.stableDiffusion
     let times = [999.0, 759, 499, 259]
@@ -109,8 +110,8 @@ struct DiscreteSolverTests {
     }
   }
 
-  /// A start that is off the path stays off it as far as TCD keeps the noise that it finds: with r the share of σ_t that
-  /// is not fresh, the error of the mean falls to r σ_t / σ_s of it, and the variance's to the square of that.
+  /// A start that is off the path stays off it as far as TCD keeps the noise that it finds: with r the share of σ_t
+  /// that is not fresh, the error of the mean falls to r σ_t / σ_s of it, and the variance's to the square of that.
   @Test(arguments: [0.0, 0.3, 0.6, 1]) func trajectoriesRememberTheirStart(_ gamma: Double) async throws {
     let path = VariancePreserving.stableDiffusion
     let points = [999.0, 759, 499, 259].map { path.point(at: $0) } + [path.clean]

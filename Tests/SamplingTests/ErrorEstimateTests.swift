@@ -114,8 +114,8 @@ struct ErrorEstimateTests {
         Ranking(solver: try UniPC(order: 2), spacing: .karras, isGood: false),
         // 0.85 and more at 10 steps, 0.55 to 0.87 at 15 and 20.
         Ranking(solver: try DPMSolverMultistep(.sample, order: 3), spacing: .karras, isGood: false),
-        // 0.3 to 0.6 at 10 steps: nearly all of the error is made in the step to sigma 0. The difference of that step to
-        // Euler's, taken for its error, makes it worse: 0.56 in place of 0.59 in the median of twenty mixtures.
+        // 0.3 to 0.6 at 10 steps: nearly all of the error is made in the step to sigma 0. The difference of that step
+        // to Euler's, taken for its error, makes it worse: 0.56 in place of 0.59 in the median of twenty mixtures.
         Ranking(solver: try IPNDM(order: 4), spacing: .linspace, isGood: false),
       ]
     } catch {

@@ -43,7 +43,8 @@ struct LearnedVarianceTests {
     }
   }
 
-  /// The logarithm itself, element by element: half the elements have next to no noise, and end where a run without does.
+  /// The logarithm itself, element by element: half the elements have next to no noise, and end where a run without
+  /// does.
   @Test func logarithmsAreVariances() async throws {
     let image = try await Self.image(Self.plan(.learned)) { _ in
       DoubleTensor((0..<Self.shape.count).map { $0 % 2 == 0 ? -80 : -3 }, shape: Self.shape)

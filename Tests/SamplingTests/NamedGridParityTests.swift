@@ -3,7 +3,8 @@ import RealModule
 import Sampling
 import Testing
 
-/// Every spacing option of diffusers 0.42.1 against the grids by name, without a run: Tests/Fixtures/schedulers/grids.json.
+/// Every spacing option of diffusers 0.42.1 against the grids by name, without a run:
+/// Tests/Fixtures/schedulers/grids.json.
 ///
 /// What differs by intention, and is asserted to:
 /// - Where diffusers rounds or truncates the time that the model is told and leaves the step where it is, the grid does

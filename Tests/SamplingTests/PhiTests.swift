@@ -282,7 +282,8 @@ struct PhiTests {
     }
   }
 
-  /// Where the exponential is 1 the weights are Adams' and Bashforth's, and with a node at the end Adams' and Moulton's.
+  /// Where the exponential is 1 the weights are Adams' and Bashforth's, and with a node at the end Adams' and
+  /// Moulton's.
   @Test func weightsWithoutExponential() {
     let classic: [([Double], [Double], Double)] = [
       ([0], [1], 1), ([0, -1], [3, -1], 2), ([0, -1, -2], [23, -16, 5], 12), ([0, -1, -2, -3], [55, -59, 37, -9], 24),

@@ -137,8 +137,8 @@ struct PlanTests {
     }
   }
 
-  /// A solver from outside: `stages` unread outputs of the model and as many unread sums a step, and `missing` steps left
-  /// out.
+  /// A solver from outside: `stages` unread outputs of the model and as many unread sums a step, and `missing` steps
+  /// left out.
   struct Wasteful: Solver {
     var stages = 0
     var missing = 0

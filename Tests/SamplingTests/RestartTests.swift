@@ -60,8 +60,8 @@ struct RestartTests {
     }
     let (base, end, _) = try await Self.result(DPMSolverMultistep(.sample, order: 2), steps: 200, shift: 1)
     shifts.insert(abs(base.constant - end.alpha * Self.mean), at: 0)
-    // x - alpha μ over the state's deviation is kept by the flow and lowered by noise to √(s²_low / s²_high), in units of
-    // alpha.
+    // x - alpha μ over the state's deviation is kept by the flow and lowered by noise to √(s²_low / s²_high), in units
+    // of alpha.
     let points = Self.points(steps: 200)
     func nearest(_ level: Double) -> Double {
       points.map(\.noiseToSignal).min { abs($0 - level) < abs($1 - level) } ?? 0

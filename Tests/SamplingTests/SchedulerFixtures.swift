@@ -94,8 +94,8 @@ struct SchedulerCase: Decodable, Sendable {
     }
   }
 
-  /// The points that the recorded sigmas, noise relative to signal, and model times stand for. The Heun classes and KDPM2
-  /// list what they visit twice, and KDPM2 the times of its midpoints between.
+  /// The points that the recorded sigmas, noise relative to signal, and model times stand for. The Heun classes and
+  /// KDPM2 list what they visit twice, and KDPM2 the times of its midpoints between.
   var points: [TimePoint] {
     func distinct(_ values: [Double]) -> [Double] {
       values.enumerated().filter { $0 == 0 || values[$0 - 1] != $1 }.map(\.element)

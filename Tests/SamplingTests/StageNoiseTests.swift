@@ -64,8 +64,8 @@ struct StageNoiseTests {
     return errors
   }
 
-  /// diffusers' singlestep class draws the noise of every stage afresh, which leaves order 1 of the 2 that stages on one
-  /// path have.
+  /// diffusers' singlestep class draws the noise of every stage afresh, which leaves order 1 of the 2 that stages on
+  /// one path have.
   @Test func stagesOnOnePathAreOfSecondOrder() async throws {
     for solver in [try DPMSolverSDESinglestep(.sample, order: 2), try DPMPlusPlusSDE()] as [any Solver] {
       for (hasFreshStages, expected) in [(true, 1.0), (false, 2)] {
@@ -77,7 +77,8 @@ struct StageNoiseTests {
     }
   }
 
-  /// diffusers' order 3 of solver type heun: the variance stays off however short the steps, so that it claims no order.
+  /// diffusers' order 3 of solver type heun: the variance stays off however short the steps, so that it claims no
+  /// order.
   @Test func thePublishedThirdOrderOfHeunDoesNotConverge() async throws {
     let published = try DPMSolverSDESinglestep(.sample, order: 3, variant: .heun, thirdOrder: .published)
     #expect(published.stochasticOrder == nil && published.order == nil)

@@ -39,8 +39,8 @@ struct StochasticOrderTests {
     ) { requests in requests.map { Denoiser.callAsFunction($0) } }[0]
   }
 
-  /// Mean and variance at the end, from dm/dλ = g ((A - 1) m + B) and dv/dλ = 2 g (A - 1) v + 2 τ² e^(-2λ) of x / alpha,
-  /// g = 1 + τ², by the classical Runge-Kutta method.
+  /// Mean and variance at the end, from dm/dλ = g ((A - 1) m + B) and dv/dλ = 2 g (A - 1) v + 2 τ² e^(-2λ) of x /
+  /// alpha, g = 1 + τ², by the classical Runge-Kutta method.
   static func exact(_ tauSquared: (Double) -> Double) -> (mean: Double, variance: Double) {
     func slope(_ lambda: Double, _ m: Double, _ v: Double) -> (Double, Double) {
       let tau = tauSquared(lambda)

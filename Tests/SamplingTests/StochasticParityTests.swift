@@ -4,10 +4,10 @@ import Testing
 
 /// Solvers of the reverse SDE against diffusers 0.42.1, with the noise that was recorded: as ``DiffusersParityTests``.
 ///
-/// diffusers' `sde-dpmsolver` of order 3 and its SA-Solver without corrector end in exceptions, so nothing is recorded of
-/// them. Where a plan's draws within a step overlap, as those of one Brownian path do, diffusers' singlestep class draws
-/// each afresh, and its DPMSolverSDEScheduler has a path that runs on sigma in place of e^(2 lambda): the plan is given the
-/// draws that add up to the recorded ones.
+/// diffusers' `sde-dpmsolver` of order 3 and its SA-Solver without corrector end in exceptions, so nothing is recorded
+/// of them. Where a plan's draws within a step overlap, as those of one Brownian path do, diffusers' singlestep class
+/// draws each afresh, and its DPMSolverSDEScheduler has a path that runs on sigma in place of e^(2 lambda): the plan is
+/// given the draws that add up to the recorded ones.
 @Suite("Parity with diffusers' stochastic schedulers")
 struct StochasticParityTests {
   struct Family: Sendable, CustomTestStringConvertible {

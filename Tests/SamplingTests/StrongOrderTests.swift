@@ -65,8 +65,8 @@ struct PathForm: Tensor {
   var rootMeanSquare: Double { innerProduct(self).squareRoot() }
 }
 
-/// Orders along Brownian paths, without drawing a number: on an affine denoiser the error at the end is a linear form in
-/// the path's normals, and the mean of its square is the sum of the squares of its coefficients.
+/// Orders along Brownian paths, without drawing a number: on an affine denoiser the error at the end is a linear form
+/// in the path's normals, and the mean of its square is the sum of the squares of its coefficients.
 ///
 /// The grids halve each other's steps and lie on the tree, so that what a coarse one knows of the path a fine one does.
 /// The reference, of order 2 in law, is within its own error the mean of the solution given the path at its points; its

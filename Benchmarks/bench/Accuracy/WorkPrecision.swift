@@ -60,7 +60,8 @@ extension WorkPrecision {
   /// The numbers of evaluations that the printed table shows.
   static let columns = [5, 10, 20, 40, 80]
 
-  /// The error at the most evaluations that are no more than `evaluations`, unless that is below three quarters of them.
+  /// The error at the most evaluations that are no more than `evaluations`, unless that is below three quarters of
+  /// them.
   func cell(_ evaluations: Int) -> String {
     let fitting = points.last { $0.evaluations <= evaluations && 4 * $0.evaluations >= 3 * evaluations }
     return fitting.map { String(format: "%.1e", $0.error) } ?? "-"

@@ -48,7 +48,8 @@ extension Technique {
       figures: ["speed-up": speedup, "shrinkage": shrinkage, "psnr": result.precisionPSNR ?? .nan])
   }
 
-  /// What kinds of layers take of an evaluation in single precision, and how much faster each of them is with fewer bits.
+  /// What kinds of layers take of an evaluation in single precision, and how much faster each of them is with fewer
+  /// bits.
   private static func byKind(
     _ full: TextToImagePipeline, _ reduced: TextToImagePipeline, _ bench: SettingBench
   ) throws -> String {

@@ -61,7 +61,8 @@ struct Measurement: Encodable, Sendable {
   let peakBytes: Int?
   /// To the converged image of the same seed, in single precision; nil for samplers that add noise of their own.
   let quality: ImageComparison?
-  /// To the image of the same sampler and seed in single precision: what the precision alone costs. nil for that itself.
+  /// To the image of the same sampler and seed in single precision: what the precision alone costs. nil for that
+  /// itself.
   let precisionPSNR: Double?
   let scores: GlyphScores
 

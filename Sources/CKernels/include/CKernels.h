@@ -37,8 +37,8 @@ void fs_pool_run(fs_pool *pool, int64_t tasks, void (*body)(void *context, int64
 void fs_pool_hold(fs_pool *pool);
 void fs_pool_release(fs_pool *pool);
 
-// At least `bytes` of the calling thread's own, on a cache line, with anything in them; the same memory at every call, or
-// in its place larger. For one task at a time.
+// At least `bytes` of the calling thread's own, on a cache line, with anything in them; the same memory at every call,
+// or in its place larger. For one task at a time.
 void *fs_thread_scratch(size_t bytes);
 
 // --- Memory (memory.c)
@@ -204,7 +204,8 @@ void fs_combine(
   int64_t noise_count, int64_t count);
 
 // sum = carry x sum + difference, the difference being the sum of coefficients[i] x inputs[i], in single precision and
-// with the same bits on every instruction set; returns the sum of the squares of the difference. The inputs are not `sum`.
+// with the same bits on every instruction set; returns the sum of the squares of the difference. The inputs are not
+// `sum`.
 double fs_accumulate(
   float *sum, double carry, const double *coefficients, const float *const *inputs, int64_t terms, int64_t count);
 

@@ -55,8 +55,8 @@ public enum PruningError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// Scores the heads and blocks of a UNet by what the prediction loses with each of them.
 ///
-/// Heads as Michel et al. 2019, arXiv:1905.10650, section 2.2, ablate them, by measurement and not by a gradient. Samples
-/// from a whole trajectory weigh alike: every change is relative to the prediction at its sample.
+/// Heads as Michel et al. 2019, arXiv:1905.10650, section 2.2, ablate them, by measurement and not by a gradient.
+/// Samples from a whole trajectory weigh alike: every change is relative to the prediction at its sample.
 public struct PruningStudy: Sendable {
   public let model: UNet2DConditionModel
   private let batches: [Batch]

@@ -9,8 +9,8 @@ import Checkpoints
 ///       "blocks": ["up_blocks.0.attentions.1", "down_blocks.0.resnets.0"]
 ///     }
 ///
-/// An attention that lost heads has inner matrices of heads × dimension, narrower than its channels, where the dimension
-/// is the unpruned one. diffusers has no such layers and cannot read the folder.
+/// An attention that lost heads has inner matrices of heads × dimension, narrower than its channels, where the
+/// dimension is the unpruned one. diffusers has no such layers and cannot read the folder.
 public struct UNetPruning: Hashable, Sendable {
   /// How many heads are left, of those attentions that lost some.
   public var heads: [String: Int] = [:]

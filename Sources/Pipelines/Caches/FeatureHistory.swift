@@ -20,9 +20,9 @@ struct FeatureHistory {
 
   /// The value at `lambda`; nil without any node.
   ///
-  /// Of the polynomials through the newest nodes, the highest that enlarges errors of the nodes no more than one through
-  /// equally spaced nodes does one spacing ahead, which is 2^(order + 1) - 1 times: steps that grow towards the clean end
-  /// lower the order, and so does a lambda that is not finite.
+  /// Of the polynomials through the newest nodes, the highest that enlarges errors of the nodes no more than one
+  /// through equally spaced nodes does one spacing ahead, which is 2^(order + 1) - 1 times: steps that grow towards the
+  /// clean end lower the order, and so does a lambda that is not finite.
   func value(at lambda: Double) -> DenseTensor<Float>? {
     guard let newest = nodes.first else { return nil }
     for count in stride(from: nodes.count, to: 1, by: -1) {

@@ -26,8 +26,8 @@ public struct StepCache: Hashable, Sendable {
 
   public var reuse: Reuse
   public var schedule: Schedule
-  /// The degree of the polynomial in lambda, half the log signal-to-noise ratio, through the newest full evaluations that
-  /// carries them on; 0 takes the newest as it is.
+  /// The degree of the polynomial in lambda, half the log signal-to-noise ratio, through the newest full evaluations
+  /// that carries them on; 0 takes the newest as it is.
   public var order = 0
   /// How many evaluations are full before any is not; at least one more than the order is in any case.
   public var warmUp = 1
@@ -44,14 +44,15 @@ public struct StepCache: Hashable, Sendable {
     StepCache(.deepFeatures(depth: depth), .interval(interval), order: order)
   }
 
-  /// First-block cache: how much the first block's output has changed says whether the rest is computed; the changes add
-  /// up, as in TeaCache (Liu et al. 2024, arXiv:2411.19108). The first block is that of the first `depth` feature maps.
+  /// First-block cache: how much the first block's output has changed says whether the rest is computed; the changes
+  /// add up, as in TeaCache (Liu et al. 2024, arXiv:2411.19108). The first block is that of the first `depth` feature
+  /// maps.
   public static func firstBlock(threshold: Double, depth: Int = 2, order: Int = 0) -> StepCache {
     StepCache(.deepFeatures(depth: depth), .change(threshold), order: order)
   }
 
-  /// TaylorSeer's idea, Liu et al. 2025, arXiv:2503.06923, for the model's output and in lambda: the paper extrapolates in
-  /// the index of the step, which is wrong where steps are not equal.
+  /// TaylorSeer's idea, Liu et al. 2025, arXiv:2503.06923, for the model's output and in lambda: the paper extrapolates
+  /// in the index of the step, which is wrong where steps are not equal.
   public static func taylor(interval: Int, order: Int = 2) -> StepCache {
     StepCache(.output, .interval(interval), order: order)
   }
@@ -80,8 +81,8 @@ public struct StepCache: Hashable, Sendable {
 
 extension StepCache: LosslessStringConvertible {
   /// From the command line's form: `deepcache:interval`, `firstblock:threshold` or `taylor:interval`, and after further
-  /// colons the depth, for the first two alone, the order and the warm-up. `change:threshold` stands for what no model can
-  /// be run with, output that is taken over by its change.
+  /// colons the depth, for the first two alone, the order and the warm-up. `change:threshold` stands for what no model
+  /// can be run with, output that is taken over by its change.
   public init?(_ description: String) {
     let parts = description.lowercased().split(separator: ":", omittingEmptySubsequences: false)
     let rest = parts.dropFirst(2).map { Int($0) }

@@ -2,9 +2,9 @@ import RealModule
 
 /// The noise levels that "Align Your Steps" found for three models, at 10 steps, and between them for other numbers.
 ///
-/// Sabour, Fidler and Kreis 2024, arXiv:2404.14507. Other lengths interpolate the logarithm of the levels linearly, as the
-/// authors do. A path with less noise than the first level enters the curve where its own noise lies on it, and leaves it
-/// likewise; below the last level the logarithms are even.
+/// Sabour, Fidler and Kreis 2024, arXiv:2404.14507. Other lengths interpolate the logarithm of the levels linearly, as
+/// the authors do. A path with less noise than the first level enters the curve where its own noise lies on it, and
+/// leaves it likewise; below the last level the logarithms are even.
 public struct AlignYourStepsGrid: NoiseLevelGrid {
   public enum Table: String, Hashable, Sendable, Codable, CaseIterable {
     case stableDiffusion15 = "sd15"

@@ -1,7 +1,7 @@
 import RealModule
 
-/// The x below which the beta distribution with density proportional to x^(a-1) (1-x)^(b-1) has the share `p`: the inverse
-/// of the regularised incomplete beta function.
+/// The x below which the beta distribution with density proportional to x^(a-1) (1-x)^(b-1) has the share `p`: the
+/// inverse of the regularised incomplete beta function.
 ///
 /// - Precondition: a and b are positive.
 package func betaQuantile(_ p: Double, a: Double, b: Double) -> Double {
@@ -39,7 +39,8 @@ private struct BetaDistribution {
   private func lowQuantile(_ p: Double) -> Double {
     let target = Double.log(p)
     var high = -Double.log(2)
-    // ln p at x is at least a ln x + b ln(1 - x) - ln(a B) and at most that without (1 - x)^b for b > 1, so this is low enough.
+    // ln p at x is at least a ln x + b ln(1 - x) - ln(a B) and at most that without (1 - x)^b for b > 1, so this is low
+    // enough.
     var low = min((target + .log(a) + logBeta) / a, high) - 1 - (1 + b) / a
     var logX = min(max((target + .log(a) + logBeta) / a, low), high)
     for _ in 0..<100 {

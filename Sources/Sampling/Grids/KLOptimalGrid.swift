@@ -2,7 +2,8 @@ import RealModule
 
 /// Noise levels whose arctangents are evenly spaced.
 ///
-/// Sabour, Fidler and Kreis 2024, arXiv:2404.14507: the grid that minimises their bound for Gaussian data of variance 1.
+/// Sabour, Fidler and Kreis 2024, arXiv:2404.14507: the grid that minimises their bound for Gaussian data of variance
+/// 1.
 public struct KLOptimalGrid: NoiseLevelGrid {
   public var steps: Int
   public var options: NoiseLevelOptions

@@ -1,8 +1,8 @@
 /// Noise levels that fall evenly over the first half of the steps, and along a parabola over the rest.
 ///
-/// The straight half takes away `threshold` of the highest level; the parabola goes on with the same slope and arrives at
-/// 0 with the end of the grid, or at the lowest level where the last steps would pass it. Meta's Movie Gen, arXiv:2410.13720, section 3.4.2; Mochi's and ComfyUI's
-/// `linear_quadratic`, where the threshold is 0.025.
+/// The straight half takes away `threshold` of the highest level; the parabola goes on with the same slope and arrives
+/// at 0 with the end of the grid, or at the lowest level where the last steps would pass it. Meta's Movie Gen,
+/// arXiv:2410.13720, section 3.4.2; Mochi's and ComfyUI's `linear_quadratic`, where the threshold is 0.025.
 public struct LinearQuadraticGrid: NoiseLevelGrid {
   public var steps: Int
   public var threshold: Double

@@ -1,6 +1,7 @@
 /// A grid that is made of noise levels: σ̂ = sigma / alpha, or sigma on a straight path.
 ///
-/// What a grid has of its own is how the levels lie between the highest and the lowest. Their times follow from the path.
+/// What a grid has of its own is how the levels lie between the highest and the lowest. Their times follow from the
+/// path.
 public protocol NoiseLevelGrid: Grid {
   var steps: Int { get }
   var options: NoiseLevelOptions { get }

@@ -20,8 +20,8 @@ public struct HalvedGrid<Base: Grid>: Grid {
 
 /// Timesteps out of those that a latent consistency model was distilled on: every (T / `originalSteps`)th.
 ///
-/// Luo et al. 2023, arXiv:2310.04378, section 4.3, with the rounding of diffusers' `LCMScheduler` and `TCDScheduler`. Below
-/// a ``StartingGrid``'s start there are fewer of them, and no more steps than those.
+/// Luo et al. 2023, arXiv:2310.04378, section 4.3, with the rounding of diffusers' `LCMScheduler` and `TCDScheduler`.
+/// Below a ``StartingGrid``'s start there are fewer of them, and no more steps than those.
 public struct DistilledGrid: Grid {
   public var steps: Int
   public var originalSteps: Int

@@ -2,8 +2,8 @@ import RealModule
 
 /// Where image-to-image generation begins.
 public enum GridStart: Hashable, Sendable {
-  /// A share of the way from the least noise to the most, counted in the times that the model was trained on: diffusers'
-  /// `strength`, but exact. 1 is the whole path.
+  /// A share of the way from the least noise to the most, counted in the times that the model was trained on:
+  /// diffusers' `strength`, but exact. 1 is the whole path.
   case strength(Double)
   /// A model time.
   case timestep(Double)
@@ -46,7 +46,8 @@ public enum GridStart: Hashable, Sendable {
 
 /// Another grid on the part of the path below a starting point: as many steps as ever, however little noise there is.
 ///
-/// The first point is the start exactly. Timesteps are not rounded: between few of them there is no room for many steps.
+/// The first point is the start exactly. Timesteps are not rounded: between few of them there is no room for many
+/// steps.
 public struct StartingGrid<Base: Grid>: Grid {
   public var base: Base
   public var start: GridStart

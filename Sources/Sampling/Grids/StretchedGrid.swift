@@ -1,8 +1,8 @@
 /// Another grid on a straight path, stretched so that its last sigma before the clean end is `terminal`.
 ///
 /// The distances from the first sigma, usually 1, are all multiplied by one number: diffusers' `shift_terminal`, after
-/// LTX-Video (HaCohen et al. 2024, arXiv:2501.00103). A grid of one step, whose last sigma is its first, stays as it is:
-/// diffusers divides by zero there (its issue 14411).
+/// LTX-Video (HaCohen et al. 2024, arXiv:2501.00103). A grid of one step, whose last sigma is its first, stays as it
+/// is: diffusers divides by zero there (its issue 14411).
 public struct StretchedGrid<Base: Grid>: Grid {
   public var base: Base
   public var terminal: Double

@@ -39,8 +39,8 @@ public struct LeadingGrid: Grid {
 
 /// Timesteps evenly spaced from the last to the first. A single one is the last, where diffusers takes the first.
 ///
-/// diffusers' `linspace`, and ComfyUI's `normal`. With an end counted as well, and left to ``end``, that of DPM-Solver in
-/// diffusers; not rounded, ComfyUI's `sgm_uniform`. On a rectified flow its N points run from sigma 1 to the least
+/// diffusers' `linspace`, and ComfyUI's `normal`. With an end counted as well, and left to ``end``, that of DPM-Solver
+/// in diffusers; not rounded, ComfyUI's `sgm_uniform`. On a rectified flow its N points run from sigma 1 to the least
 /// positive trained sigma, shifted.
 public struct LinspaceGrid: Grid {
   public var steps: Int

@@ -4,8 +4,8 @@ public enum ToldTimes: String, Hashable, Sendable, Codable, CaseIterable {
   case exact
   /// The nearest whole one, to which the step moves as well: for models that know whole timesteps only.
   case rounded
-  /// The nearest whole one, while the step stays where it is. diffusers' DPM-Solver does so with Karras' levels, and the
-  /// model is then up to 4 % off the noise that it sees.
+  /// The nearest whole one, while the step stays where it is. diffusers' DPM-Solver does so with Karras' levels, and
+  /// the model is then up to 4 % off the noise that it sees.
   case roundedForModelOnly
   /// The whole one below, while the step stays: diffusers' DPM-Solver on its other noise levels.
   case truncatedForModelOnly

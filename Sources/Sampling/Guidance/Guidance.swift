@@ -2,8 +2,9 @@ import Tensors
 
 /// How the outputs of a model under several conditions become one prediction.
 ///
-/// A guidance is a pure value, and best a `Hashable` one: those that are equal share batches. It says which branches it needs at which time, so that nobody evaluates one in vain;
-/// what it must remember between evaluations, it is handed for each image apart.
+/// A guidance is a pure value, and best a `Hashable` one: those that are equal share batches. It says which branches it
+/// needs at which time, so that nobody evaluates one in vain; what it must remember between evaluations, it is handed
+/// for each image apart.
 public protocol Guidance: Sendable {
   /// The form of prediction that ``combine(_:at:memory:)`` works in: outputs are converted to it, and the result back.
   /// nil where the method is linear, and therefore the same in all forms.
@@ -26,8 +27,8 @@ extension Guidance {
 
   public func branches(at moment: GuidanceMoment) -> [GuidanceBranch] { allBranches }
 
-  /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` where the space says nothing at one of the points, as
-  ///   ε does where there is no signal.
+  /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` where the space says nothing at one of the points,
+  ///   as ε does where there is no signal.
   @usableFromInline func check(_ prediction: Prediction, at points: [TimePoint]) throws(SamplingError) {
     guard let space, space != prediction else { return }
     for point in points {

@@ -7,8 +7,8 @@ public struct WeightedNegativesGuidance: Guidance, Hashable {
   /// nⱼ of negative prompts 0, 1 ..., as scaled to sum to 1.
   public let weights: [Double]
 
-  /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` for a scale that is negative or not finite, and for
-  ///   weights that are negative, not finite, or all 0.
+  /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` for a scale that is negative or not finite, and
+  ///   for weights that are negative, not finite, or all 0.
   public init(scale: Double, weights: [Double]) throws(SamplingError) {
     try requireScale(scale)
     let total = weights.reduce(0, +)

@@ -23,9 +23,9 @@ struct NoiseDraws {
 
   /// The Brownian increment between two values of lambda, scaled to variance 1.
   ///
-  /// Where draws are independent all increments of a step are still those of one path in the clock e^(2 lambda), whatever
-  /// the order they are asked for in: beyond what is known a fresh draw goes on, and between two known points the path is
-  /// on the straight line but for a fresh draw. Steps have paths of their own.
+  /// Where draws are independent all increments of a step are still those of one path in the clock e^(2 lambda),
+  /// whatever the order they are asked for in: beyond what is known a fresh draw goes on, and between two known points
+  /// the path is on the straight line but for a fresh draw. Steps have paths of their own.
   mutating func increment(from: Double, to: Double) -> [Noise] {
     guard from.isFinite, to.isFinite else { return [fresh()] }
     if correlation == .brownian {

@@ -17,8 +17,8 @@ public struct DynamicShift: Hashable, Sendable {
   public var baseTokens: Int
   public var maximumTokens: Int
 
-  /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` where the sizes give no line, or the numbers are not
-  ///   finite.
+  /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` where the sizes give no line, or the numbers are
+  ///   not finite.
   public init(
     _ kind: Kind = .exponential, base: Double = 0.5, maximum: Double = 1.15, baseTokens: Int = 256,
     maximumTokens: Int = 4096

@@ -18,10 +18,12 @@ public protocol NoisePath: Sendable {
   /// The point whose half log signal-to-noise ratio is `lambda`, limited to the path's ends.
   func point(lambda: Double) -> TimePoint
 
-  /// The positions that an even grid runs over, from the least noisy to the noisiest: the trained times, counted from 0.
+  /// The positions that an even grid runs over, from the least noisy to the noisiest: the trained times, counted from
+  /// 0.
   var positions: ClosedRange<Double> { get }
 
-  /// The position at which a grid that runs down to the clean end would have it: one below the first of whole timesteps.
+  /// The position at which a grid that runs down to the clean end would have it: one below the first of whole
+  /// timesteps.
   var cleanPosition: Double { get }
 
   /// The point at a real-valued position, shifted where the path shifts its grids.

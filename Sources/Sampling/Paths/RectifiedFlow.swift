@@ -11,9 +11,9 @@ public struct RectifiedFlow: NoisePath {
   /// (Esser et al. 2024, arXiv:2403.03206, eq. 23). 1 leaves them where they are.
   public let shift: Double
 
-  /// Whether the least trained sigma, at which a grid ends before the clean end, is shifted before the grid is, and thus
-  /// twice: diffusers' `FlowMatchEulerDiscreteScheduler` without dynamic shift (its issue 13243). The last step is then
-  /// `shift` times as long.
+  /// Whether the least trained sigma, at which a grid ends before the clean end, is shifted before the grid is, and
+  /// thus twice: diffusers' `FlowMatchEulerDiscreteScheduler` without dynamic shift (its issue 13243). The last step is
+  /// then `shift` times as long.
   public let repeatsShift: Bool
 
   /// - Throws: ``SamplingError/invalidShift(_:)`` unless the shift is positive and finite;

@@ -3,8 +3,8 @@ import RealModule
 /// Paths that add noise and leave the signal alone: x = x₀ + sigma ε, alpha being 1.
 ///
 /// Song et al. 2021, arXiv:2011.13456, eq. 9; Karras et al. 2022 (EDM), arXiv:2206.00364, table 1. Positions are evenly
-/// spaced in log sigma. The state is not scaled: EDM's network F sees c_in x with
-/// c_in = 1 / √(sigma² + sigma_data²), which ``Prediction/inputScale(at:)`` gives, and that is the model's own business.
+/// spaced in log sigma. The state is not scaled: EDM's network F sees c_in x with c_in = 1 / √(sigma² + sigma_data²),
+/// which ``Prediction/inputScale(at:)`` gives, and that is the model's own business.
 public struct VarianceExploding: NoisePath {
   /// What the model is told of the noise.
   public enum Conditioning: String, Hashable, Sendable, Codable, CaseIterable {
@@ -19,8 +19,8 @@ public struct VarianceExploding: NoisePath {
   public let noiseLevels: ClosedRange<Double>
   public let trainingTimesteps: Int
 
-  /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` unless 0 < `lowest` < `highest` < ∞ and there are two
-  ///   training timesteps or more.
+  /// - Throws: ``SamplingError/invalidOption(name:found:expected:)`` unless 0 < `lowest` < `highest` < ∞ and there are
+  ///   two training timesteps or more.
   public init(
     lowest: Double, highest: Double, conditioning: Conditioning = .quarterLog, trainingTimesteps: Int = 1000
   ) throws(SamplingError) {

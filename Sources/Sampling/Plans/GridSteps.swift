@@ -51,8 +51,8 @@ public struct GridSteps: Sequence, Sendable {
     return TimePoint(timestep: timestep, alpha: alpha, sigma: alpha * level)
   }
 
-  /// The point of a timestep on the noise path, or, where that is not known, between the grid's: the noise level is then
-  /// taken for linear in time.
+  /// The point of a timestep on the noise path, or, where that is not known, between the grid's: the noise level is
+  /// then taken for linear in time.
   func point(at timestep: Double) -> TimePoint {
     if let path { return path.point(at: timestep) }
     let steps = zip(points, points.dropFirst())

@@ -38,7 +38,8 @@ struct OperationFusion {
     }
   }
 
-  /// The operations without the sums that nothing reads, such as a form of the output that only other steps have a use for.
+  /// The operations without the sums that nothing reads, such as a form of the output that only other steps have a use
+  /// for.
   private static func read(of written: [SamplingPlan.Operation], results: [Int]) -> [SamplingPlan.Operation] {
     var needed = Set(results.map(SamplingPlan.Register.init))
     let kept = written.reversed().filter { operation in

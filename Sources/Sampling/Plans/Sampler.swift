@@ -47,7 +47,8 @@ public enum Sampler: Sendable {
     }
   }
 
-  /// Samples one image per noise field: see ``SamplingPlan/sample(fields:shape:start:guidance:noise:observe:denoise:)``.
+  /// Samples one image per noise field: see
+  /// ``SamplingPlan/sample(fields:shape:start:guidance:noise:observe:denoise:)``.
   ///
   /// - Throws: as that does.
   public nonisolated(nonsending) func sample<State: Tensor>(

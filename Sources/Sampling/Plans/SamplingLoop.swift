@@ -46,8 +46,8 @@ import Tensors
 
   /// Runs all images to their ends.
   ///
-  /// - Throws: `CancellationError`, ``SamplingError/wrongModelOutput(found:expected:)``, and what `observe` and the model
-  ///   throw.
+  /// - Throws: `CancellationError`, ``SamplingError/wrongModelOutput(found:expected:)``, and what `observe` and the
+  ///   model throw.
   @inlinable nonisolated(nonsending) func run(
     observe: (SamplingProgress<State>) throws -> Void,
     denoise: ([DenoiserRequest<State>]) async throws -> [State]

@@ -67,7 +67,8 @@ public struct SamplingPlan: Hashable, Sendable {
       public var deviation: LearnedDeviation?
     }
 
-    /// e^(offset + slope × register), element by element: a standard deviation of which a model has learned the logarithm.
+    /// e^(offset + slope × register), element by element: a standard deviation of which a model has learned the
+    /// logarithm.
     public struct LearnedDeviation: Hashable, Sendable, Codable {
       public var register: Register
       public var slope: Double

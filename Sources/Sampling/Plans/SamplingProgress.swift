@@ -72,9 +72,10 @@ public struct SamplingResult<State: Tensor>: Sendable {
   /// An estimate of how far the image is from the converged one; nil where the solver makes none.
   ///
   /// The root mean square of the sum of the local errors as tensors, each carried to the end by the flow of data of
-  /// standard deviation 1/2. Errors of one direction add up and others cancel, which a sum of their sizes would not know;
-  /// of the sums tried on exact mixtures this ranks images best, which is what it is made for. It knows nothing of steps
-  /// without an estimate, such as a long one to sigma 0, and ranks poorly images that are all about equally far.
+  /// standard deviation 1/2. Errors of one direction add up and others cancel, which a sum of their sizes would not
+  /// know; of the sums tried on exact mixtures this ranks images best, which is what it is made for. It knows nothing
+  /// of steps without an estimate, such as a long one to sigma 0, and ranks poorly images that are all about equally
+  /// far.
   public let errorEstimate: Double?
   /// Steps that an adaptive solver tried and took back; their evaluations are counted.
   public let rejectedSteps: Int

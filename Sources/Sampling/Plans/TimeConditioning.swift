@@ -4,7 +4,8 @@ import RealModule
 public enum TimeConditioning: Hashable, Sendable {
   /// ln(sigma / alpha) / 4: EDM's c_noise (Karras et al. 2022, arXiv:2206.00364, table 1).
   case quarterLog
-  /// The times that are left on a straight path, T alpha with T the number of training timesteps: counted from the noise.
+  /// The times that are left on a straight path, T alpha with T the number of training timesteps: counted from the
+  /// noise.
   case fromNoise(trainingTimesteps: Int)
 
   public func time(at point: TimePoint) -> Double {

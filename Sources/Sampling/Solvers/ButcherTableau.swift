@@ -25,8 +25,8 @@ public struct ButcherTableau: Hashable, Sendable {
     }
   }
 
-  /// - Throws: `SamplingError.invalidOption` unless there is a stage, as many rows as weights (embedded ones too), row i
-  ///   has at most i weights, all numbers are finite and orders positive. Whether the order is right is not checked.
+  /// - Throws: `SamplingError.invalidOption` unless there is a stage, as many rows as weights (embedded ones too), row
+  ///   i has at most i weights, all numbers are finite and orders positive. Whether the order is right is not checked.
   public init(
     name: String, order: Int, rows: [[Double]], weights: [Double], embedded: Embedded? = nil, source: String
   ) throws(SamplingError) {

@@ -2,8 +2,8 @@ import RealModule
 
 /// An embedded Runge-Kutta pair on the probability-flow ODE, whose last stage is the next step's first.
 ///
-/// On a diffusion's path the equation is dx̂/dσ̂ = ε in the noise level σ̂ = sigma / alpha, with x̂ = x / alpha (Karras et
-/// al. 2022, arXiv:2206.00364); on a straight path dx/dsigma = u, u the flow velocity. Step lengths are counted in
+/// On a diffusion's path the equation is dx̂/dσ̂ = ε in the noise level σ̂ = sigma / alpha, with x̂ = x / alpha (Karras
+/// et al. 2022, arXiv:2206.00364); on a straight path dx/dsigma = u, u the flow velocity. Step lengths are counted in
 /// lambda and in sigma.
 public struct RungeKuttaPair: EmbeddedPair, Hashable {
   public enum Method: String, Hashable, Sendable, Codable, CaseIterable {

@@ -1,8 +1,8 @@
 /// Sampling with a consistency model: its guess of the clean image, noised again to the next level with fresh noise.
 ///
-/// Song et al. 2023, arXiv:2303.01469, algorithm 1; Luo et al. 2023 (LCM), arXiv:2310.04378, section 4.3. On the straight
-/// path, with no scaling, it is stochastic sampling of a flow. The model's output is taken for part of the guess: see
-/// ``ConsistencyScaling``.
+/// Song et al. 2023, arXiv:2303.01469, algorithm 1; Luo et al. 2023 (LCM), arXiv:2310.04378, section 4.3. On the
+/// straight path, with no scaling, it is stochastic sampling of a flow. The model's output is taken for part of the
+/// guess: see ``ConsistencyScaling``.
 public struct ConsistencySteps: Solver, Hashable {
   public let scaling: ConsistencyScaling
   public let name: String
@@ -30,8 +30,8 @@ public struct ConsistencySteps: Solver, Hashable {
   }
 }
 
-/// How a consistency model's guess is made of its input and its output, so that it is the input itself where there is no
-/// noise: skip × input + out × output.
+/// How a consistency model's guess is made of its input and its output, so that it is the input itself where there is
+/// no noise: skip × input + out × output.
 public enum ConsistencyScaling: Hashable, Sendable {
   /// The output is the guess.
   case none
@@ -62,7 +62,8 @@ public enum ConsistencyScaling: Hashable, Sendable {
     }
   }
 
-  /// The noise that a guess is given for the next evaluation at `point`: consistency models call their least noise clean.
+  /// The noise that a guess is given for the next evaluation at `point`: consistency models call their least noise
+  /// clean.
   func noise(at point: TimePoint) -> Double {
     guard case .karras(let leastSigma, _) = self else { return point.sigma }
     return max(point.sigma * point.sigma - leastSigma * leastSigma, 0).squareRoot()

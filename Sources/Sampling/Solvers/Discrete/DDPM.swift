@@ -4,8 +4,8 @@ import RealModule
 ///
 /// Ho, Jain and Abbeel 2020, arXiv:2006.11239, eq. 6 and 7 and section 3.2, on any grid of times.
 public struct DDPM: Solver {
-  /// Which variance the reverse step is given. diffusers' `fixed_small_log` and `fixed_large_log` are the first two, though
-  /// the latter is not a number there.
+  /// Which variance the reverse step is given. diffusers' `fixed_small_log` and `fixed_large_log` are the first two,
+  /// though the latter is not a number there.
   public enum Variance: String, Sendable, CaseIterable {
     /// β̃, right for data that is a single point.
     case fixedSmall

@@ -2,8 +2,9 @@
 ///
 /// Song, Meng and Ermon 2021, arXiv:2010.02502, section 5.4; first order. On a rising grid.
 public struct DDIMInversion: Solver, Hashable {
-  /// Tells the model the time where the step ends, though the state is that of its start, as diffusers' `DDIMInverseScheduler`
-  /// and the editing methods built on it do: their ε is then that of the step which DDIM will take back.
+  /// Tells the model the time where the step ends, though the state is that of its start, as diffusers'
+  /// `DDIMInverseScheduler` and the editing methods built on it do: their ε is then that of the step which DDIM will
+  /// take back.
   public let tellsEnd: Bool
 
   public init(tellsEnd: Bool = false) {

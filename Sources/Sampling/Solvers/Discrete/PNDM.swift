@@ -1,12 +1,13 @@
 /// PNDM: linear multistep and Runge-Kutta weights on ε, moved by DDIM's step.
 ///
-/// Liu et al. 2022, arXiv:2202.09778, eq. 11 to 13 and algorithm 2. The weights are those of equal steps in the timestep,
-/// the step itself is exact for constant ε, and so the order is 2, whatever the number of values. The start is made with
-/// pseudo Runge-Kutta steps, four evaluations each, or, as Stable Diffusion does (PLMS), with one step taken twice.
+/// Liu et al. 2022, arXiv:2202.09778, eq. 11 to 13 and algorithm 2. The weights are those of equal steps in the
+/// timestep, the step itself is exact for constant ε, and so the order is 2, whatever the number of values. The start
+/// is made with pseudo Runge-Kutta steps, four evaluations each, or, as Stable Diffusion does (PLMS), with one step
+/// taken twice.
 public struct PNDM: Solver {
   public enum Start: String, Hashable, Sendable, CaseIterable {
-    /// Three steps of the pseudo Runge-Kutta method (PRK), each over two intervals of the grid, the inner point being its
-    /// middle: ``HalvedGrid`` makes such a grid.
+    /// Three steps of the pseudo Runge-Kutta method (PRK), each over two intervals of the grid, the inner point being
+    /// its middle: ``HalvedGrid`` makes such a grid.
     case rungeKutta
     /// The first step is taken twice, the second time with the mean of ε at both ends: one evaluation more in all.
     case repeated

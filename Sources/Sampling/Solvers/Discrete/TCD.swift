@@ -1,9 +1,11 @@
 import RealModule
 
-/// TCD: trajectory consistency sampling. A step goes past its end, to a share 1 - γ of the end's time, and noises up again.
+/// TCD: trajectory consistency sampling. A step goes past its end, to a share 1 - γ of the end's time, and noises up
+/// again.
 ///
-/// Zheng et al. 2024, arXiv:2402.19159, algorithm 4 (strategic stochastic sampling). γ 0 is DDIM, γ 1 noises a clean guess
-/// as LCM does. The last step adds no noise and ends where the ones before it pass: at a share 1 - γ of the end's time.
+/// Zheng et al. 2024, arXiv:2402.19159, algorithm 4 (strategic stochastic sampling). γ 0 is DDIM, γ 1 noises a clean
+/// guess as LCM does. The last step adds no noise and ends where the ones before it pass: at a share 1 - γ of the end's
+/// time.
 public struct TCD: Solver, Hashable {
   /// The paper's γ, diffusers' `eta`.
   public let gamma: Double

@@ -1,9 +1,9 @@
 /// UniC after a multistep solver: each step is taken again with what the model says at its end, which the next step
 /// needs anyway. One order more, at no further evaluation.
 ///
-/// Zhao et al. 2023, arXiv:2302.04867, algorithm 1. The corrected state is built on the prediction at the predicted one.
-/// The last step has no evaluation at its end and stays as predicted; so does a step from alpha 0, which is infinitely
-/// long in lambda. The error reported is the difference of the two states.
+/// Zhao et al. 2023, arXiv:2302.04867, algorithm 1. The corrected state is built on the prediction at the predicted
+/// one. The last step has no evaluation at its end and stays as predicted; so does a step from alpha 0, which is
+/// infinitely long in lambda. The error reported is the difference of the two states.
 public struct Corrected<Base: MultistepSolver>: Solver {
   public let base: Base
   let corrector: Corrector

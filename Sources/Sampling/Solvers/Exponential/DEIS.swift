@@ -1,10 +1,11 @@
-/// DEIS with polynomials in log ρ, ρ = sigma / alpha: the exponential Adams-Bashforth method in ε. One evaluation a step.
+/// DEIS with polynomials in log ρ, ρ = sigma / alpha: the exponential Adams-Bashforth method in ε. One evaluation a
+/// step.
 ///
-/// Zhang and Chen 2023, arXiv:2204.13902 (tAB), with the polynomial in log ρ = -lambda as in diffusers'
-/// `logrho`; with one in ρ it is ``IPNDM`` with ``IPNDM/Spacing/uneven``. The closed forms of the coefficients, which
-/// diffusers takes, are differences of ρ log²ρ and lose a power of the step; these are sums of one sign. Order 2 on even
-/// grids, where the first step, of first order, has the largest error, and the order of its name where that step is
-/// short; diffusers has orders 1 to 3.
+/// Zhang and Chen 2023, arXiv:2204.13902 (tAB), with the polynomial in log ρ = -lambda as in diffusers' `logrho`; with
+/// one in ρ it is ``IPNDM`` with ``IPNDM/Spacing/uneven``. The closed forms of the coefficients, which diffusers takes,
+/// are differences of ρ log²ρ and lose a power of the step; these are sums of one sign. Order 2 on even grids, where
+/// the first step, of first order, has the largest error, and the order of its name where that step is short; diffusers
+/// has orders 1 to 3.
 public struct DEIS: MultistepSolver {
   public let stepOrder: Int
   public let lowersFinalOrder: Bool

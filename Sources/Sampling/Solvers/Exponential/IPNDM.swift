@@ -1,12 +1,12 @@
 /// iPNDM: Adams-Bashforth methods in σ̂ = sigma / alpha, with lower orders at the start. One evaluation a step.
 ///
-/// Zhang and Chen 2023, arXiv:2204.13902, after Liu et al. 2022, arXiv:2202.09778, eq. 12. The last
-/// step, to sigma 0, is like the others: ε goes on to the end. With ``Spacing/even`` these are the classic weights, which
-/// are right where the steps in σ̂ are equal, and of order 2 where neighbours become alike as steps grow many;
-/// ``Spacing/uneven`` (`iPNDM_v`) has the weights of the grid, and is k-diffusion's LMS. Either way the first step, of
-/// first order, leaves order 2, unless it is short: then `uneven` has the order of its name. The program that introduced
-/// iPNDM_v (diff-sampler) misplaces a bracket in the third weights, which are right on equal steps alone, and a sign in
-/// the fourth, which are right nowhere.
+/// Zhang and Chen 2023, arXiv:2204.13902, after Liu et al. 2022, arXiv:2202.09778, eq. 12. The last step, to sigma 0,
+/// is like the others: ε goes on to the end. With ``Spacing/even`` these are the classic weights, which are right where
+/// the steps in σ̂ are equal, and of order 2 where neighbours become alike as steps grow many; ``Spacing/uneven``
+/// (`iPNDM_v`) has the weights of the grid, and is k-diffusion's LMS. Either way the first step, of first order, leaves
+/// order 2, unless it is short: then `uneven` has the order of its name. The program that introduced iPNDM_v
+/// (diff-sampler) misplaces a bracket in the third weights, which are right on equal steps alone, and a sign in the
+/// fourth, which are right nowhere.
 public struct IPNDM: MultistepSolver {
   /// What the weights take the steps for.
   public enum Spacing: String, Hashable, Sendable, CaseIterable {

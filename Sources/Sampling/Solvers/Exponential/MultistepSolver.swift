@@ -16,8 +16,8 @@ public protocol MultistepSolver: Solver {
   /// Makes the last step one of first order.
   var eulerAtFinal: Bool { get }
 
-  /// Takes the second step again, from the first point, with what was evaluated at its end: the error of the first step,
-  /// which is of first order, would otherwise leave every method at order 2.
+  /// Takes the second step again, from the first point, with what was evaluated at its end: the error of the first
+  /// step, which is of first order, would otherwise leave every method at order 2.
   var retakesSecondStep: Bool { get }
 
   /// Whether a step to sigma 0 is like any other. Where it is not, it is of first order: lambda is infinite there.

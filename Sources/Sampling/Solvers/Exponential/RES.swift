@@ -34,11 +34,11 @@ public struct RESMultistep: MultistepSolver {
 ///     order 3:  b₂ = γ b₃,  b₃ = φ₂ / (γ c₂ + c₃),  2 (γ c₂ + c₃) = 3 (γ c₂² + c₃²)
 ///               a₃₂ = γ c₂ φ₂(c₂) + c₃² / c₂ φ₂(c₃)
 ///
-/// with each row summing to c φ₁(c). The stages lie on the grid's own points, as DPM-Solver's do: a step of order k spans
-/// k intervals, and c₂ and c₃ are where its points divide it; ``StageGrid`` puts them where they are wanted. With
-/// `endsInStage` the last stage is the step's end, c = 1, and the step spans one interval less. Where the intervals do not
-/// come out even the last step is of lower order, one to sigma 0 is of first order, and where c₂ nears 2/3, for which there
-/// is no third order, the step is of second.
+/// with each row summing to c φ₁(c). The stages lie on the grid's own points, as DPM-Solver's do: a step of order k
+/// spans k intervals, and c₂ and c₃ are where its points divide it; ``StageGrid`` puts them where they are wanted. With
+/// `endsInStage` the last stage is the step's end, c = 1, and the step spans one interval less. Where the intervals do
+/// not come out even the last step is of lower order, one to sigma 0 is of first order, and where c₂ nears 2/3, for
+/// which there is no third order, the step is of second.
 public struct RESSinglestep: Solver {
   public let stepOrder: Int
   public let endsInStage: Bool

@@ -1,9 +1,9 @@
 /// UniPC: the predictor UniP, an exponential Adams-Bashforth method, and the corrector UniC. One evaluation a step.
 ///
-/// Zhao et al. 2023, arXiv:2302.04867, algorithms 1 and 2. The paper scales its unknowns by a function B(h) of the step;
-/// the weights are the solution of a linear system in which it cancels, so that they are those of the interpolation in
-/// lambda whatever B. Only where the authors, and diffusers, put 1/2 in the place of a solution does it matter: in the
-/// predictor of order 2 and the corrector after a step of first order.
+/// Zhao et al. 2023, arXiv:2302.04867, algorithms 1 and 2. The paper scales its unknowns by a function B(h) of the
+/// step; the weights are the solution of a linear system in which it cancels, so that they are those of the
+/// interpolation in lambda whatever B. Only where the authors, and diffusers, put 1/2 in the place of a solution does
+/// it matter: in the predictor of order 2 and the corrector after a step of first order.
 ///
 /// A predictor of order p with its corrector has order p + 1 where the first steps are short. On even grids the first
 /// step, which is corrected to second order, leaves 3 at most, and 2 without correctors.

@@ -1,8 +1,8 @@
 /// DPM2: the midpoint method in σ̂ = sigma / alpha.
 ///
 /// Karras et al. 2022, arXiv:2206.00364, algorithm 2 without churn, as in k-diffusion and in diffusers'
-/// `KDPM2DiscreteScheduler`, which put the middle at the mean of log σ̂: near enough to that of σ̂ for second order. Two
-/// evaluations a step, one for a step to sigma 0, which is Euler's.
+/// `KDPM2DiscreteScheduler`, which put the middle at the mean of log σ̂: near enough to that of σ̂ for second order.
+/// Two evaluations a step, one for a step to sigma 0, which is Euler's.
 public struct DPM2: Solver {
   public init() {}
 

@@ -34,8 +34,8 @@ public struct EulerAncestral: Solver {
 ///
 /// With an ideal model either half carries the marginals into each other, so that the distribution is of second order
 /// for any eta. As a scheme for the SDE of a model that is none's ideal it is a splitting, of first order. The second
-/// evaluation lies half way down in lambda: for eta 1 at the target's own noise level. Two evaluations a step, one for a
-/// step to sigma 0.
+/// evaluation lies half way down in lambda: for eta 1 at the target's own noise level. Two evaluations a step, one for
+/// a step to sigma 0.
 public struct SecondOrderAncestral: Solver {
   public enum Method: String, Sendable, CaseIterable {
     /// The midpoint method in σ̂ and ε: k-diffusion's `dpm_2_ancestral`, diffusers' KDPM2AncestralDiscreteScheduler,

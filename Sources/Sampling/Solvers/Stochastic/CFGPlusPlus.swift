@@ -14,8 +14,8 @@ public struct CFGPlusPlus: Solver {
   public enum Method: Hashable, Sendable {
     /// DDIM, and Euler's method, which is the same; with noise as ``EulerAncestral`` has, eta in 0...1.
     case euler(eta: Double)
-    /// DPM++ 2M of the unconditional prediction, the guidance's part added. ComfyUI's form takes the slope from the older
-    /// unconditional image to the newer guided one, which adds half of the guidance again.
+    /// DPM++ 2M of the unconditional prediction, the guidance's part added. ComfyUI's form takes the slope from the
+    /// older unconditional image to the newer guided one, which adds half of the guidance again.
     case multistep
   }
 

@@ -40,15 +40,16 @@ public struct Churn: Hashable, Sendable {
 /// EDM's stochastic sampler: noise up to a level above the step's start, then Euler's or Heun's method from there.
 ///
 /// Karras et al. 2022, arXiv:2206.00364, algorithm 2. With an ideal model the noise carries one marginal into another,
-/// so that the distribution has the order of the method, whatever the churn; a noise scale other than 1, which is to make
-/// up for what models lose, breaks that. Where γ is proportional to the step in lambda and beneath its cap, the sampler
-/// approaches the reverse SDE of τ² = γ / h, as a splitting of first order. No level lies above the path's highest.
+/// so that the distribution has the order of the method, whatever the churn; a noise scale other than 1, which is to
+/// make up for what models lose, breaks that. Where γ is proportional to the step in lambda and beneath its cap, the
+/// sampler approaches the reverse SDE of τ² = γ / h, as a splitting of first order. No level lies above the path's
+/// highest.
 public struct ChurnedSolver: Solver {
   public enum Method: String, Sendable, CaseIterable {
     /// The slope at the raised level. One evaluation a step.
     case euler
-    /// As diffusers' EulerDiscreteScheduler takes churn: the model sees the state before its noise, and the output counts
-    /// for after. One evaluation a step.
+    /// As diffusers' EulerDiscreteScheduler takes churn: the model sees the state before its noise, and the output
+    /// counts for after. One evaluation a step.
     case publishedEuler
     /// The mean of the slopes at the raised level and at the step's end. Two evaluations a step, one to sigma 0.
     case heun

@@ -1,9 +1,9 @@
 /// DPM++ SDE: the reverse SDE by a step of two stages, the second half way in lambda.
 ///
 /// k-diffusion's `dpmpp_sde` with r = 1/2 and diffusers' DPMSolverSDEScheduler, after Lu et al. 2022, arXiv:2211.01095.
-/// Both stages see one Brownian path. Its clock is e^(2 lambda), on which the stage's noise is the part of the step's that
-/// the SDE has it be; theirs runs on sigma, which comes to the same as steps get short. Two evaluations a step, one for a
-/// step to sigma 0.
+/// Both stages see one Brownian path. Its clock is e^(2 lambda), on which the stage's noise is the part of the step's
+/// that the SDE has it be; theirs runs on sigma, which comes to the same as steps get short. Two evaluations a step,
+/// one for a step to sigma 0.
 public struct DPMPlusPlusSDE: Solver {
   private let noise: AncestralNoise
 

@@ -10,8 +10,8 @@
 public struct DPMSolverSDEMultistep: Solver {
   /// How the third order's second derivative is weighted.
   public enum ThirdOrder: String, Sendable, CaseIterable {
-    /// As diffusers computes it: with a sign wrong, and of first order. It exists for x₀ and eta 1 alone; for ε diffusers
-    /// has no third order.
+    /// As diffusers computes it: with a sign wrong, and of first order. It exists for x₀ and eta 1 alone; for ε
+    /// diffusers has no third order.
     case published
     /// As k-diffusion computes it: half of what the third order needs, which leaves order 2.
     case halved

@@ -1,12 +1,14 @@
 import RealModule
 
-/// ER-SDE-Solvers: the reverse SDE with a noise of one's choice, multistep in σ̂ = sigma / alpha, one evaluation a step.
+/// ER-SDE-Solvers: the reverse SDE with a noise of one's choice, multistep in σ̂ = sigma / alpha, one evaluation a
+/// step.
 ///
 /// Cui et al. 2023, arXiv:2309.06169. With y = x / alpha and any noise scale φ(σ̂), φ / σ̂ not falling, the SDE has
 ///
 ///     y_t = r y_s + ∫ D d(1 / φ) φ_t + √(σ̂_t² - r² σ̂_s²) z,   r = φ_t / φ_s
 ///
-/// D, the clean image, is expanded in σ̂ about the step's start. It is the ``ReverseStep`` of τ² = d log(φ / σ̂) / d log σ̂.
+/// D, the clean image, is expanded in σ̂ about the step's start. It is the ``ReverseStep`` of τ² = d log(φ / σ̂) / d
+/// log σ̂.
 public struct ERSDE: Solver {
   /// φ.
   public enum NoiseScale: String, Sendable, CaseIterable {
@@ -40,8 +42,8 @@ public struct ERSDE: Solver {
   public enum ThirdOrder: String, Sendable, CaseIterable {
     /// As published: the first derivative stays the backward difference, so that the order stays 2.
     case published
-    /// With the first derivative taken to the step's start, and the second step taken anew from the first point: order 3
-    /// without noise, and of the mean with it. The variance has order 2.
+    /// With the first derivative taken to the step's start, and the second step taken anew from the first point: order
+    /// 3 without noise, and of the mean with it. The variance has order 2.
     case consistent
   }
 

@@ -73,8 +73,8 @@ struct ReverseStep: IntegratingStep {
   /// up² = eta² σ̂_t² (1 - σ̂_t² / σ̂_s²) and σ̂_d² = σ̂_t² - up².
   ///
   /// It is the step of τ² = -log(1 - eta² (1 - e^(-2h))) / 2h, which tends to eta² with h and is 1 for eta 1. So with
-  /// eta strictly between it approaches its SDE at first order only, whatever the solver; the marginals, which are those
-  /// of every τ, are not concerned.
+  /// eta strictly between it approaches its SDE at first order only, whatever the solver; the marginals, which are
+  /// those of every τ, are not concerned.
   init(ancestral eta: Double, from s: TimePoint, to t: TimePoint) {
     let h = t.lambda - s.lambda
     let kept = (1 - eta * eta) + eta * eta * .exp(-2 * h)

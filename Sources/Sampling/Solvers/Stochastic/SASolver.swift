@@ -1,10 +1,10 @@
 /// SA-Solver: stochastic Adams methods, a predictor and a corrector that costs no evaluation.
 ///
-/// Xue et al. 2023, arXiv:2309.05019, algorithm 1. The prediction is interpolated through its values at the last points,
-/// and the polynomial is integrated against the kernel of the step's reverse SDE. The corrector does the same with the
-/// value at the predicted state among them, and with the predictor's noise; the model is not asked again afterwards. Each
-/// step has one τ, that of its start. The integrals are sums of φ functions of the polynomial in (λ - λ_s) / h, so that
-/// nothing cancels however short the steps.
+/// Xue et al. 2023, arXiv:2309.05019, algorithm 1. The prediction is interpolated through its values at the last
+/// points, and the polynomial is integrated against the kernel of the step's reverse SDE. The corrector does the same
+/// with the value at the predicted state among them, and with the predictor's noise; the model is not asked again
+/// afterwards. Each step has one τ, that of its start. The integrals are sums of φ functions of the polynomial in (λ -
+/// λ_s) / h, so that nothing cancels however short the steps.
 public struct SASolver: Solver {
   /// How much noise the reverse SDE has.
   public enum Noisiness: Hashable, Sendable {
