@@ -239,10 +239,10 @@ static void ISA(pack_paired_block)(const ISA(attention_state) *s) {
   }
 }
 
-PACK_KEYS(pack_paired_keys, pack_paired_block, true)
+PACK_KEYS(pack_paired_keys, pack_paired_block, FS_PAIRED_KEYS)
 
 static void ISA(attend_dot)(const fs_attention *op, int64_t begin, int64_t end, float *scratch) {
   static const ISA(attention_methods) methods = {
-    true, ISA(pair_queries), ISA(attend_one_dot), ISA(attend_all_dot)};
+    FS_PAIRED_KEYS, ISA(pair_queries), ISA(attend_one_dot), ISA(attend_all_dot)};
   ISA(attend_blocks)(op, begin, end, scratch, &methods);
 }

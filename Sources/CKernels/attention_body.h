@@ -44,7 +44,7 @@ typedef struct {
 // What differs by precision: queries converted in place, packed keys, and what adds a block of them to one or
 // SCORE_VECTORS vectors of queries.
 typedef struct {
-  bool is_paired;
+  fs_key_packing packing;
   void (*convert_queries)(float *query, int64_t width, int64_t padded);
   void (*attend_one)(const ISA(attention_state) *, const float *, float *, float *, float *, int64_t);
   void (*attend_all)(const ISA(attention_state) *, const float *, float *, float *, float *, int64_t);
@@ -212,12 +212,12 @@ INLINE ISA(attention_state) ISA(attention_state_of)(const fs_attention *op) {
     .key_stride = fs_attention_key_stride(op->dimension)};
 }
 
-INLINE void ISA(choose_block)(ISA(attention_state) *s, int64_t index, bool is_paired) {
+INLINE void ISA(choose_block)(ISA(attention_state) *s, int64_t index, fs_key_packing packing) {
   const int64_t size = fs_attention_key_block(s->op->dimension);
   s->first_key = index * size;
   s->keys = s->op->keys - s->first_key < size ? s->op->keys - s->first_key : size;
-  s->key_block = s->op->packed + index * fs_attention_block_count(s->op->dimension, is_paired);
-  s->value_block = s->key_block + size * (is_paired ? s->key_stride / 2 : s->key_stride);
+  s->key_block = s->op->packed + index * fs_attention_block_count(s->op->dimension, packing);
+  s->value_block = s->key_block + size * (packing == FS_PAIRED_KEYS ? s->key_stride / 2 : s->key_stride);
 }
 
 // Copies the keys and values of a block. What fills up tiles is 0.
@@ -265,7 +265,7 @@ static void ISA(attend_block)(
   }
   int64_t keys = op->causal && end < op->keys ? end : op->keys;
   for (int64_t block = 0; block < fs_attention_blocks(keys, op->dimension); block++) {
-    ISA(choose_block)(&s, block, methods->is_paired);
+    ISA(choose_block)(&s, block, methods->packing);
     for (int64_t q = 0, width; q < queries; q += width) {
       width = queries - q < TILE ? LANES : TILE;
       (width == LANES ? methods->attend_one : methods->attend_all)(
@@ -294,19 +294,19 @@ INLINE void ISA(attend_blocks)(
 }
 
 // Calls `pack` for the blocks begin ..< end.
-#define PACK_KEYS(name, pack, is_paired)                                      \
+#define PACK_KEYS(name, pack, packing)                                        \
   static void ISA(name)(const fs_attention *op, int64_t begin, int64_t end) { \
     ISA(attention_state) s = ISA(attention_state_of)(op);                     \
     for (int64_t block = begin; block < end; block++) {                       \
-      ISA(choose_block)(&s, block, is_paired);                                \
+      ISA(choose_block)(&s, block, packing);                                  \
       ISA(pack)(&s);                                                          \
     }                                                                         \
   }
 
-PACK_KEYS(pack_keys, pack_block, false)
+PACK_KEYS(pack_keys, pack_block, FS_FLOAT_KEYS)
 
 static void ISA(attend)(const fs_attention *op, int64_t begin, int64_t end, float *scratch) {
-  static const ISA(attention_methods) methods = {false, NULL, ISA(attend_one), ISA(attend_all)};
+  static const ISA(attention_methods) methods = {FS_FLOAT_KEYS, NULL, ISA(attend_one), ISA(attend_all)};
   ISA(attend_blocks)(op, begin, end, scratch, &methods);
 }
 
@@ -324,11 +324,11 @@ static void ISA(pack_rounded_block)(const ISA(attention_state) *s) {
   ISA(round_all)(s->value_block, s->keys * s->padded);
 }
 
-PACK_KEYS(pack_rounded_keys, pack_rounded_block, false)
+PACK_KEYS(pack_rounded_keys, pack_rounded_block, FS_FLOAT_KEYS)
 
 // Without instructions for bfloat16: float arithmetic on operands rounded to it.
 static void ISA(attend_rounded)(const fs_attention *op, int64_t begin, int64_t end, float *scratch) {
   static const ISA(attention_methods) methods = {
-    false, ISA(round_queries), ISA(attend_one_rounded), ISA(attend_all_rounded)};
+    FS_FLOAT_KEYS, ISA(round_queries), ISA(attend_one_rounded), ISA(attend_all_rounded)};
   ISA(attend_blocks)(op, begin, end, scratch, &methods);
 }

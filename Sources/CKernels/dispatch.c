@@ -15,7 +15,9 @@ static bool available(const fs_kernels *kernels) {
   bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                 __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
-  if (kernels == &fs_avx512bf16) return vnni && __builtin_cpu_supports("avx512bf16");
+  bool bfloat16 = vnni && __builtin_cpu_supports("avx512bf16");
+  if (kernels == &fs_amx) return bfloat16 && fs_may_use_tiles();
+  if (kernels == &fs_avx512bf16) return bfloat16;
   if (kernels == &fs_avx512vnni) return vnni;
   if (kernels == &fs_avx512) return avx512;
   bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
@@ -25,9 +27,17 @@ static bool available(const fs_kernels *kernels) {
   return kernels == &fs_portable;
 }
 
+// Intel's cores take vdpbf16ps at a quarter of the rate of vfmadd: what it adds up in pairs comes at half the speed.
+static bool pays(const fs_kernels *kernels) {
+#if defined(__x86_64__)
+  if (kernels == &fs_avx512bf16) return !__builtin_cpu_is("intel");
+#endif
+  return true;
+}
+
 static const fs_kernels *const all[] = {
 #if defined(__x86_64__)
-  &fs_avx512bf16, &fs_avx512vnni, &fs_avx512, &fs_avxvnni, &fs_avx2,
+  &fs_amx, &fs_avx512bf16, &fs_avx512vnni, &fs_avx512, &fs_avxvnni, &fs_avx2,
 #endif
   &fs_portable,
 };
@@ -46,7 +56,7 @@ static const fs_kernels *kernels(void) {
   const char *wanted = getenv("FEWSTEP_ISA");
   if (wanted) chosen = named(wanted);
   for (int i = 0; !chosen && i < COUNT; i++)
-    if (available(all[i])) chosen = all[i];
+    if (available(all[i]) && pays(all[i])) chosen = all[i];
   atomic_store_explicit(&current, chosen, memory_order_release);
   return chosen;
 }
@@ -69,13 +79,18 @@ void fs_convolve(const fs_convolution *op, int64_t row_begin, int64_t row_end, i
   else if (panel_begin == 0 && panel_end > 0) kernels()->convolve_few(op, row_begin, row_end);
 }
 
-int64_t fs_pixel_bytes(fs_format format, int64_t channels) {
-  switch (format) {
-    case FS_BFLOAT16: return kernels()->convert[FS_BFLOAT16] ? fs_bfloat16_stride(channels) : 0;
-    case FS_INT8: return (int64_t)sizeof(fs_int8_pixel) + fs_int8_padded(channels);
-    default: return 0;
-  }
+bool fs_rounds_inputs(void) { return kernels()->convert[FS_BFLOAT16] != NULL; }
+
+int64_t fs_direct_products(fs_format format) {
+  return format == FS_BFLOAT16 && fs_rounds_inputs() ? kernels()->bfloat16_products : 1;
 }
+
+int64_t fs_pixel_bytes(fs_format format, int64_t channels, int64_t taps) {
+  if (!kernels()->convert[format] || (taps == 1 && kernels()->rounds_rows)) return 0;
+  return format == FS_INT8 ? fs_int8_bytes(channels) : fs_bfloat16_stride(channels);
+}
+
+int64_t fs_tile_rows(fs_format format) { return format == FS_BFLOAT16 || format == FS_INT8 ? kernels()->rows : 12; }
 
 void fs_convert_pixels(
   fs_format format, void *pixels, const float *input, int64_t input_stride, int64_t count, int64_t channels) {
@@ -93,13 +108,17 @@ void fs_winograd(
   kernels()->winograd(op, begin, end, panel_begin, panel_end, patches, scratch);
 }
 
+static fs_key_packing packing_of(bool bfloat16) { return bfloat16 ? kernels()->packing : FS_FLOAT_KEYS; }
+
 // What these queries take stays in the second-level cache.
 int64_t fs_attention_queries(int64_t dimension) { return dimension <= 64 ? 512 : 256; }
 
-int64_t fs_attention_scratch_count(int64_t dimension) {
-  enum { WIDEST_TILE = 64 };
+int64_t fs_attention_scratch_count(int64_t dimension, bool bfloat16) {
+  enum { WIDEST_TILE = 64, TILED_QUERIES = 32 };
   int64_t padded = fs_attention_padded(dimension), queries = fs_attention_queries(dimension);
-  return 2 * queries * (padded + 1) + fs_attention_key_block(dimension) * WIDEST_TILE;
+  int64_t block = fs_attention_key_block(dimension);
+  if (packing_of(bfloat16) != FS_TILED_KEYS) return 2 * queries * (padded + 1) + block * WIDEST_TILE;
+  return queries / TILED_QUERIES * fs_attention_tile_count(dimension) + TILED_QUERIES / 2 * block;
 }
 
 int64_t fs_attention_blocks(int64_t keys, int64_t dimension) {
@@ -108,8 +127,7 @@ int64_t fs_attention_blocks(int64_t keys, int64_t dimension) {
 }
 
 int64_t fs_attention_packed_count(int64_t keys, int64_t dimension, bool bfloat16) {
-  bool is_paired = bfloat16 && kernels()->pairs_keys;
-  return fs_attention_blocks(keys, dimension) * fs_attention_block_count(dimension, is_paired);
+  return fs_attention_blocks(keys, dimension) * fs_attention_block_count(dimension, packing_of(bfloat16));
 }
 
 void fs_pack_keys(const fs_attention *op, int64_t begin, int64_t end) {

@@ -57,9 +57,34 @@ const fs_kernels fs_avx512vnni = KERNEL_TABLE("avx512vnni");
 
 #undef CONVOLVE_BFLOAT16
 #define CONVOLVE_BFLOAT16 \
-  .convolve[FS_BFLOAT16] = ISA(convolve_bfloat16_dot), .convert[FS_BFLOAT16] = ISA(convert_bfloat16)
+  .convolve[FS_BFLOAT16] = ISA(convolve_bfloat16_dot), .convert[FS_BFLOAT16] = ISA(convert_bfloat16), \
+  .bfloat16_products = 2
 #undef ATTEND_BFLOAT16
 #define ATTEND_BFLOAT16 \
-  .pack_keys[1] = ISA(pack_paired_keys), .attend[1] = ISA(attend_dot), .pairs_keys = true
+  .pack_keys[1] = ISA(pack_paired_keys), .attend[1] = ISA(attend_dot), .packing = FS_PAIRED_KEYS
 const fs_kernels fs_avx512bf16 = KERNEL_TABLE("avx512bf16");
+
+// With AMX too: Sapphire Rapids and later.
+#pragma clang attribute push( \
+  __attribute__((target("amx-tile,amx-int8,amx-bf16,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma,f16c"))), \
+  apply_to = function)
+
+#include "tiles_body.h"
+#include "tiles_int8_body.h"
+#include "attention_tiles_body.h"
+
+#pragma clang attribute pop
+
+#undef CONVOLVE_BFLOAT16
+#define CONVOLVE_BFLOAT16 \
+  .convolve[FS_BFLOAT16] = ISA(convolve_bfloat16_tiles), .convert[FS_BFLOAT16] = ISA(convert_bfloat16), \
+  .bfloat16_products = 16
+#undef CONVOLVE_INT8
+#define CONVOLVE_INT8 .convolve[FS_INT8] = ISA(convolve_int8_tiles), .rounds_rows = true
+#undef ATTEND_BFLOAT16
+#define ATTEND_BFLOAT16 \
+  .pack_keys[1] = ISA(pack_tiled_keys), .attend[1] = ISA(attend_tiles), .packing = FS_TILED_KEYS
+#undef LARGEST_TILE
+#define LARGEST_TILE .rows = BLOCK_LINES
+const fs_kernels fs_amx = KERNEL_TABLE("amx");
 #endif

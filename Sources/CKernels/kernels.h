@@ -15,16 +15,23 @@ typedef struct {
   const void *zeros;
 } fs_pixels;
 
+// How attention's keys and values are packed: as floats, as pairs of bfloat16 in the place of one float, or as tiles of
+// such pairs.
+typedef enum { FS_FLOAT_KEYS, FS_PAIRED_KEYS, FS_TILED_KEYS } fs_key_packing;
+
 typedef struct {
   const char *name;
   void (*convolve[FS_INT8 + 1])(const fs_convolution *, int64_t, int64_t, int64_t, int64_t);
   void (*convert[FS_INT8 + 1])(void *, const float *, int64_t, int64_t, int64_t);  // NULL where floats are read
+  bool rounds_rows;  // whether convolve itself converts the inputs of linear layers
+  int64_t rows;      // of the largest tile of outputs
+  int64_t bfloat16_products;  // in the time of one of floats, where inputs are rounded to bfloat16
   void (*convolve_few)(const fs_convolution *, int64_t, int64_t);
   void (*winograd_patches)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, float *);
   void (*winograd)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, const float *, float *);
   void (*pack_keys[2])(const fs_attention *, int64_t, int64_t);  // of floats, of bfloat16
   void (*attend[2])(const fs_attention *, int64_t, int64_t, float *);
-  bool pairs_keys;  // whether packed keys of bfloat16 take half the memory of floats
+  fs_key_packing packing;  // of keys of bfloat16
   void (*exp2)(float *, const float *, int64_t);
   void (*activate)(float *, const float *, int64_t, fs_activation);
   void (*geglu)(float *, const float *, int64_t, int64_t);
@@ -134,10 +141,23 @@ static inline int64_t fs_attention_key_block(int64_t dimension) { return dimensi
 static inline int64_t fs_attention_padded(int64_t dimension) { return (dimension + 7) / 8 * 8; }
 static inline int64_t fs_attention_key_stride(int64_t dimension) { return fs_attention_padded(dimension) + 8; }
 
+// Tiles: the bytes of a key, and the columns of the values with a column of ones.
+static inline int64_t fs_attention_tiled_bytes(int64_t dimension) {
+  return dimension < 32 ? 64 : (dimension + 1) / 2 * 4;
+}
+static inline int64_t fs_attention_tiled_columns(int64_t dimension) { return (dimension + 16) / 16 * 16; }
+
+// The floats that 32 queries take: lines of them, a base for each as a line, and outputs in panels.
+static inline int64_t fs_attention_tile_count(int64_t dimension) {
+  int64_t lines = (fs_attention_tiled_bytes(dimension) + 63) / 64 + 1;
+  return 32 * (16 * lines + (fs_attention_tiled_columns(dimension) + FS_PANEL - 1) / FS_PANEL * FS_PANEL);
+}
+
 // The floats of a packed block of keys and values.
-static inline int64_t fs_attention_block_count(int64_t dimension, bool is_paired) {
+static inline int64_t fs_attention_block_count(int64_t dimension, fs_key_packing packing) {
   int64_t row = fs_attention_key_stride(dimension) + fs_attention_padded(dimension);
-  return fs_attention_key_block(dimension) * (is_paired ? row / 2 : row);
+  int64_t tiled = (fs_attention_tiled_bytes(dimension) + 2 * fs_attention_tiled_columns(dimension)) / 4;
+  return fs_attention_key_block(dimension) * (packing == FS_TILED_KEYS ? tiled : packing == FS_PAIRED_KEYS ? row / 2 : row);
 }
 
 static inline int64_t fs_padded_lines(int64_t count) { return (count + FS_LINE - 1) / FS_LINE * FS_LINE; }
@@ -170,12 +190,18 @@ typedef struct {
 } fs_int8_pixel;
 
 static inline int64_t fs_int8_padded(int64_t channels) { return (channels + 3) / 4 * 4; }
+static inline int64_t fs_int8_bytes(int64_t channels) {
+  return (int64_t)sizeof(fs_int8_pixel) + fs_int8_padded(channels);
+}
 
 // What the calling thread chose by fs_isa_select, or NULL; and taking over another thread's choice.
 const fs_kernels *fs_own_kernels(void);
 void fs_adopt_kernels(const fs_kernels *kernels);
 
+// Whether AMX is there and the system lets this process use it (tiles.c).
+bool fs_may_use_tiles(void);
+
 extern const fs_kernels fs_portable;
 #if defined(__x86_64__)
-extern const fs_kernels fs_avx2, fs_avxvnni, fs_avx512, fs_avx512vnni, fs_avx512bf16;
+extern const fs_kernels fs_avx2, fs_avxvnni, fs_avx512, fs_avx512vnni, fs_avx512bf16, fs_amx;
 #endif

@@ -1,11 +1,17 @@
 // Pixels of floats to int8 pixels. Every step is a rounding of its own, so that all instruction sets give the same
 // bits.
 
-// The levels of LANES channels; `offset` is the zero point less the bits of 1.5 x 2^23, in whose sum a float's last
-// bits are its nearest integer.
-INLINE ISA(vb) ISA(levels)(vf x, float inverse, int32_t offset) {
+// How a pixel is rounded. `offset` is the zero point less the bits of 1.5 x 2^23, in whose sum a float's last bits are
+// its nearest integer.
+typedef struct {
+  float step, inverse;
+  int32_t zero, offset;
+} ISA(pixel_scale);
+
+// The levels of LANES channels.
+INLINE ISA(vb) ISA(levels)(vf x, const ISA(pixel_scale) *scale) {
 #pragma clang fp contract(off)
-  vi level = (vi)(x * inverse + 12582912.0f) + offset;
+  vi level = (vi)(x * scale->inverse + 12582912.0f) + scale->offset;
   level = __builtin_elementwise_min(__builtin_elementwise_max(level, (vi){0}), (vi){0} + 255);
   return __builtin_convertvector(level, ISA(vb));
 }
@@ -29,33 +35,39 @@ INLINE float ISA(largest)(vf v) {
   return x;
 }
 
+INLINE ISA(pixel_scale) ISA(pixel_scale_of)(const float *input, int64_t channels) {
+#pragma clang fp contract(off)
+  ISA(range) even = {0}, odd = {0};
+  int64_t c = 0;
+  for (; c + 2 * LANES <= channels; c += 2 * LANES) {
+    ISA(widen)(&even, ISA(load)(input + c));
+    ISA(widen)(&odd, ISA(load)(input + c + LANES));
+  }
+  for (; c + LANES <= channels; c += LANES) ISA(widen)(&even, ISA(load)(input + c));
+  if (c < channels) ISA(widen)(&odd, ISA(load_part)(input + c, channels - c));
+  float least = -ISA(largest)(-ISA(min)(odd.low, even.low)), most = ISA(largest)(ISA(max)(odd.high, even.high));
+  bool is_finite = __builtin_reduce_or((vi)(even.zeros + odd.zeros)) == 0;
+  // What has no range to speak of is 0.
+  float range = most - least;
+  bool is_usable = is_finite && range > 1e-30f;
+  float inverse = is_usable ? 255 / range : 0;
+  int32_t zero = is_usable ? (int32_t)rintf(-least * inverse) : 0;
+  return (ISA(pixel_scale)){is_usable ? range / 255 : is_finite ? 0 : NAN, inverse, zero, zero - 0x4b400000};
+}
+
 static void ISA(convert_int8)(
   void *pixels, const float *input, int64_t input_stride, int64_t count, int64_t channels) {
-#pragma clang fp contract(off)
-  int64_t bytes = fs_pixel_bytes(FS_INT8, channels), padded = fs_int8_padded(channels);
+  int64_t bytes = fs_int8_bytes(channels), padded = fs_int8_padded(channels);
   for (int64_t row = 0; row < count; row++, input += input_stride) {
     fs_int8_pixel *pixel = (fs_int8_pixel *)((char *)pixels + row * bytes);
-    ISA(range) even = {0}, odd = {0};
+    ISA(pixel_scale) scale = ISA(pixel_scale_of)(input, channels);
+    pixel->step = scale.step;
+    pixel->zero = scale.zero;
     int64_t c = 0;
-    for (; c + 2 * LANES <= channels; c += 2 * LANES) {
-      ISA(widen)(&even, ISA(load)(input + c));
-      ISA(widen)(&odd, ISA(load)(input + c + LANES));
-    }
-    for (; c + LANES <= channels; c += LANES) ISA(widen)(&even, ISA(load)(input + c));
-    if (c < channels) ISA(widen)(&odd, ISA(load_part)(input + c, channels - c));
-    float least = -ISA(largest)(-ISA(min)(odd.low, even.low)), most = ISA(largest)(ISA(max)(odd.high, even.high));
-    bool is_finite = __builtin_reduce_or((vi)(even.zeros + odd.zeros)) == 0;
-    // What has no range to speak of is 0.
-    float range = most - least;
-    bool is_usable = is_finite && range > 1e-30f;
-    float inverse = is_usable ? 255 / range : 0;
-    pixel->step = is_usable ? range / 255 : is_finite ? 0 : NAN;
-    pixel->zero = is_usable ? (int32_t)rintf(-least * inverse) : 0;
-    int32_t offset = pixel->zero - 0x4b400000;
-    for (c = 0; c + LANES <= channels; c += LANES)
-      *(ISA(vb) *)(pixel->channels + c) = ISA(levels)(ISA(load)(input + c), inverse, offset);
+    for (; c + LANES <= channels; c += LANES)
+      *(ISA(vb) *)(pixel->channels + c) = ISA(levels)(ISA(load)(input + c), &scale);
     if (c < padded) {
-      ISA(vb) last = ISA(levels)(ISA(load_part)(input + c, channels - c), inverse, offset);
+      ISA(vb) last = ISA(levels)(ISA(load_part)(input + c, channels - c), &scale);
       memcpy(pixel->channels + c, &last, (size_t)(padded - c));
     }
   }

@@ -86,13 +86,18 @@ INLINE float ISA(sum)(vf v) {
 
 #define ATTEND_ROUNDED .pack_keys[1] = ISA(pack_rounded_keys), .attend[1] = ISA(attend_rounded)
 
+#define CONVOLVE_INT8 .convolve[FS_INT8] = INT8(convolve)
+
+#define LARGEST_TILE .rows = TILE_ROWS
+
 #define KERNEL_TABLE(label) \
   { \
     .name = label, \
     .convolve[FS_FLOAT32] = ISA(convolve), \
     .convolve[FS_FLOAT16] = ISA(convolve_float16), \
     CONVOLVE_BFLOAT16, \
-    .convolve[FS_INT8] = INT8(convolve), \
+    CONVOLVE_INT8, \
+    LARGEST_TILE, \
     .convert[FS_INT8] = ISA(convert_int8), \
     .convolve_few = ISA(convolve_few), \
     .winograd_patches = ISA(winograd_patches), \

@@ -78,7 +78,7 @@ extension DenseTensor where Scalar == Float {
     let result = DenseTensor(uninitialized: [batch, length, width])
     let blockLength = Int(fs_attention_queries(Int64(dimension)))
     let blocks = (length + blockLength - 1) / blockLength
-    let scratchCount = Int(fs_attention_scratch_count(Int64(dimension)))
+    let scratchCount = Int(fs_attention_scratch_count(Int64(dimension), precision == .bfloat16))
     let longest = Int64(keyValues.map(\.length).max() ?? 0)
     let keyBlocks = Int(fs_attention_blocks(longest, Int64(dimension)))
     let packedCount = Int(fs_attention_packed_count(longest, Int64(dimension), precision == .bfloat16))

@@ -106,7 +106,7 @@ extension DenseTensor where Scalar == Float {
       return compute(0..<rows, 0..<panels)
     }
     let wanted = 4 * ThreadPool.threadCount
-    let grain = 12  // rows of the largest tile
+    let grain = Int(fs_tile_rows(operation.format))
     let tiles = (rows + grain - 1) / grain
     let cuts = (1...min(wanted, tiles)).map { parts in
       let rowSize = (tiles + parts - 1) / parts * grain

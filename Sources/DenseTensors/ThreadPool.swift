@@ -14,9 +14,12 @@ public enum ThreadPool {
     return min(max(wanted ?? ProcessInfo.processInfo.activeProcessorCount, 1), 256)
   }()
 
-  /// The instruction set that the kernels use: `avx512bf16`, `avx512vnni`, `avx512`,
-  /// `avxvnni`, `avx2` or `portable`.
+  /// The instruction set that the kernels use: `amx`, `avx512bf16`, `avx512vnni`, `avx512`, `avxvnni`,
+  /// `avx2` or `portable`.
   public static var instructionSet: String { String(cString: fs_isa_name()) }
+
+  /// Whether the kernels have instructions for products of bfloat16.
+  public static var multipliesBFloat16: Bool { fs_rounds_inputs() }
 
   /// An address that is written once.
   private struct Handle: @unchecked Sendable {

@@ -9,12 +9,8 @@ enum Winograd {
     else { return false }
     let cost = withUnsafePointer(to: operation) { fs_winograd_cost($0) }
     let direct = 9 * operation.out_height * operation.out_width
-    // The direct products of bfloat16 take half the time, those of int8 always less than Winograd's.
-    switch operation.format {
-    case FS_INT8: return false
-    case FS_BFLOAT16 where fs_pixel_bytes(FS_BFLOAT16, operation.channels) > 0: return 2 * cost < direct
-    default: return cost < direct
-    }
+    // Those of int8 always cost less than Winograd's.
+    return operation.format != FS_INT8 && cost * fs_direct_products(operation.format) < direct
   }
 
   /// The bytes of transformed patches kept at a time: they share the third-level cache with the weights.

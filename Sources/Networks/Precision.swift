@@ -15,7 +15,7 @@ public enum Precision: String, CaseIterable, Sendable {
   case int8
 
   /// Half precision as this CPU is fast at it: bfloat16 where it multiplies pairs of them, else float16.
-  public static var half: Precision { ThreadPool.instructionSet == "avx512bf16" ? .bfloat16 : .float16 }
+  public static var half: Precision { ThreadPool.multipliesBFloat16 ? .bfloat16 : .float16 }
 
   /// Of the bulk of a network's weights.
   var weights: WeightFormat {

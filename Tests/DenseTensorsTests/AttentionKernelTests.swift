@@ -43,7 +43,7 @@ extension KernelTests {
     func result(_ pieces: [Range<Int>]? = nil) -> [Float] {
       let output = GuardedBuffer(unwritten: (length - 1) * outputStride + dimension)
       // Behind scratch lies a guard page, too.
-      let scratch = GuardedBuffer(unwritten: Int(fs_attention_scratch_count(Int64(dimension))))
+      let scratch = GuardedBuffer(unwritten: Int(fs_attention_scratch_count(Int64(dimension), isRounded)))
       let packed = GuardedBuffer(
         unwritten: Int(fs_attention_packed_count(Int64(keys), Int64(dimension), isRounded)))
       var operation = fs_attention(
@@ -82,16 +82,21 @@ extension KernelTests {
       let weights = scores.map { exp2($0 - largest) }
       let total = weights.reduce(0, +)
       var values = [Double](repeating: 0, count: dimension)
-      for (key, weight) in weights.enumerated() {
-        for column in 0..<dimension {
-          values[column] += weight / total * operand(value.elements[key * keyStride + column])
-        }
+      /// What weights that are each off by one part of them change at most: the sum of the weighted values, where it is
+      /// the total of the exact ones that they are divided by, else that of the distances from the mean.
+      var spread = 0.0
+      func weighted(_ column: Int, _ term: (Double) -> Double) -> Double {
+        weights.indices.reduce(0) { $0 + weights[$1] / total * term(operand(value.elements[$1 * keyStride + column])) }
+      }
+      for column in 0..<dimension {
+        values[column] = weighted(column) { $0 }
+        if isRounded { spread = max(spread, weighted(column) { abs($0) }, weighted(column) { abs($0 - values[column]) }) }
       }
       // A score is off by a few roundings of the sum of its products' sizes, 2^x by two; both change the weights and
       // their total. The values are at most 1; the sum over the keys is rounded as often as there are keys. Weights are
-      // rounded to bfloat16 relative to the largest score so far, each by 2^-9.
+      // off by 1.1e-4 of them and then rounded to bfloat16, by up to 2^-8.
       let bound = 2 * (4 * roundoff + 4 * roundoff * size) + roundoff * (4 + Double(visible).squareRoot())
-      return (values, bound + (isRounded ? 0x1p-9 : 0))
+      return (values, bound + (isRounded ? spread * (0x1p-8 + 1.1e-4) : 0))
     }
   }
 

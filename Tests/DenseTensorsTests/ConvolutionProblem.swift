@@ -246,7 +246,7 @@ extension ConvolutionProblem {
 
   /// The input as the format's kernels read it, converted in two parts; nothing where they read floats.
   private func convertedPixels(_ data: Data) -> [Float] {
-    let bytes = Int(fs_pixel_bytes(format, Int64(channels)))
+    let bytes = Int(fs_pixel_bytes(format, Int64(channels), Int64(taps)))
     guard bytes > 0 else { return [] }
     let input = GuardedBuffer(data.input)
     let count = images * height * width

@@ -7,7 +7,7 @@ import Testing
 let instructionSets: [String] = {
   let current = String(cString: fs_isa_name())
   defer { _ = fs_isa_select(current) }
-  return ["portable", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16"].filter { fs_isa_select($0) }
+  return ["portable", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "amx"].filter { fs_isa_select($0) }
 }()
 
 /// Runs `body` under an instruction set and goes back to the one before.

@@ -71,8 +71,17 @@ void fs_pack_weights(
   fs_format format, void *packed, const float *weights, int64_t outputs, int64_t channels, int64_t taps,
   int64_t panel);
 
-// The bytes of an input pixel as fs_convolve reads it; 0 where it reads floats.
-int64_t fs_pixel_bytes(fs_format format, int64_t channels);
+// Whether the instruction set in use rounds the inputs of FS_BFLOAT16 to bfloat16.
+bool fs_rounds_inputs(void);
+
+// How many direct products with weights of a format, with FS_INT8 aside, take the time of one of floats.
+int64_t fs_direct_products(fs_format format);
+
+// The bytes of an input pixel as fs_convolve reads it; 0 where it reads floats, and converts them itself where it has to.
+int64_t fs_pixel_bytes(fs_format format, int64_t channels, int64_t taps);
+
+// The output rows of the largest tile: parts of a convolution best hold a multiple.
+int64_t fs_tile_rows(fs_format format);
 
 // Converts `count` pixels, the first at `input` and `input_stride` floats apart, where fs_pixel_bytes is not 0. For
 // FS_INT8, a pixel that holds NaN or infinity makes every output that reads it NaN.
@@ -161,7 +170,7 @@ int64_t fs_attention_packed_count(int64_t keys, int64_t dimension, bool bfloat16
 void fs_pack_keys(const fs_attention *op, int64_t block_begin, int64_t block_end);
 
 // The number of floats of scratch, which should lie at a multiple of 64 bytes.
-int64_t fs_attention_scratch_count(int64_t dimension);
+int64_t fs_attention_scratch_count(int64_t dimension, bool bfloat16);
 
 // Queries that share a block of keys while it is in the cache: what a caller best gives a thread at once.
 int64_t fs_attention_queries(int64_t dimension);

@@ -1,0 +1,238 @@
+// Attention with AMX: both products by tiles of bfloat16 (tiles_body.h), of 32 queries and 32 keys at a time.
+//
+// Scores are powers of 2 relative to a base of each query, which is an integer: whatever it is, weights and sums differ
+// by a power of 2, and results do not differ at all. It follows the largest score at a distance, so that most scores
+// become weights at once. Scores start from it in the registers of tiles, and a column of ones beside the values has
+// their product add up the weights: what is left to vectors is the power of 2.
+
+// A block of keys is packed as panels of 32 keys, [pair of columns][key][2], and its values as panels of 32 columns,
+// [pair of keys][column][2].
+typedef struct {
+  const fs_attention *op;
+  ISA(tiling) scores, values;
+  int64_t columns;                    // of the values and the ones, padded to tiles
+  int64_t first_key, keys, all_keys;  // of the current block; all_keys with those that fill it up
+  char *key_block, *value_block;
+} ISA(tile_attention);
+
+INLINE ISA(tile_attention) ISA(tile_attention_of)(const fs_attention *op) {
+  int64_t block = fs_attention_key_block(op->dimension);
+  return (ISA(tile_attention)){
+    .op = op, .scores = ISA(tiling_of)(op->dimension, 1, 2, fs_attention_tiled_bytes(op->dimension), 0),
+    .values = ISA(tiling_of)(block, 1, 2, 2 * block, 0), .columns = fs_attention_tiled_columns(op->dimension),
+    .all_keys = block};
+}
+
+INLINE void ISA(choose_tile_block)(ISA(tile_attention) *s, int64_t index) {
+  const int64_t dimension = s->op->dimension, left = s->op->keys - index * s->all_keys;
+  s->first_key = index * s->all_keys;
+  s->keys = left < s->all_keys ? left : s->all_keys;
+  s->key_block = (char *)(s->op->packed + index * fs_attention_block_count(dimension, FS_TILED_KEYS));
+  s->value_block = s->key_block + s->all_keys * fs_attention_tiled_bytes(dimension);
+}
+
+// The panel of values that column c is in, and the columns of it.
+INLINE char *ISA(value_panel)(const ISA(tile_attention) *s, int64_t c) {
+  return s->value_block + c / FS_PANEL * FS_PANEL * 2 * s->all_keys;
+}
+INLINE int64_t ISA(value_width)(const ISA(tile_attention) *s, int64_t c) {
+  return s->columns - c / FS_PANEL * FS_PANEL < FS_PANEL ? FS_PANEL / 2 : FS_PANEL;
+}
+
+// What the lanes of a row hold, 0 from `count` on.
+INLINE vf ISA(load_leading)(const float *row, int64_t count) {
+  return (vf)_mm512_maskz_loadu_ps((__mmask16)(count >= LANES ? 0xffff : count > 0 ? (1 << count) - 1 : 0), row);
+}
+
+static void ISA(pack_tile_block)(const ISA(tile_attention) *s) {
+  const fs_attention *op = s->op;
+  const int64_t pairs = s->scores.tap_bytes / 4, panel = pairs * FS_PANEL * 4;
+  const __m512i columns = _mm512_mullo_epi32(
+    _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), _mm512_set1_epi32(FS_PANEL));
+  const float *key = op->key + s->first_key * op->key_stride, *value = op->value + s->first_key * op->key_stride;
+  memset(s->key_block, 0, (size_t)(s->all_keys * s->scores.tap_bytes));
+  for (int64_t i = 0; i < s->keys; i++, key += op->key_stride) {
+    int32_t *target = (int32_t *)(s->key_block + i / FS_PANEL * panel) + i % FS_PANEL;
+    for (int64_t pair = 0; pair < pairs; pair += LANES, target += LANES * FS_PANEL) {
+      const int64_t left = op->dimension - 2 * pair;
+      __m512i both = (__m512i)_mm512_cvtne2ps_pbh(
+        (__m512)ISA(load_leading)(key + 2 * pair + LANES, left - LANES), (__m512)ISA(load_leading)(key + 2 * pair, left));
+      __mmask16 there = (__mmask16)(pairs - pair >= LANES ? 0xffff : (1 << (pairs - pair)) - 1);
+      _mm512_mask_i32scatter_epi32(target, there, columns, both, 4);
+    }
+  }
+  for (int64_t c = 0; c < s->columns; c += LANES) {
+    const int64_t left = op->dimension - c, width = ISA(value_width)(s, c);
+    const vf ones = (vf)_mm512_maskz_mov_ps(
+      (__mmask16)(left >= 0 && left < LANES ? 1 << left : 0), (__m512)ISA(splat)(1));
+    char *target = ISA(value_panel)(s, c) + c % FS_PANEL * 4;
+    for (int64_t i = 0; i < s->all_keys; i += 2, target += 4 * width) {
+      const float *row = value + i * op->key_stride;
+      vf low = {0}, high = {0};
+      if (i < s->keys) low = ISA(load_leading)(row + c, left) + ones;
+      if (i + 1 < s->keys) high = ISA(load_leading)(row + op->key_stride + c, left) + ones;
+      _mm512_storeu_si512(target, ISA(pairs)(low, high));
+    }
+  }
+}
+
+static void ISA(pack_tiled_keys)(const fs_attention *op, int64_t begin, int64_t end) {
+  ISA(tile_attention) s = ISA(tile_attention_of)(op);
+  for (int64_t block = begin; block < end; block++) {
+    ISA(choose_tile_block)(&s, block);
+    ISA(pack_tile_block)(&s);
+  }
+}
+
+// BLOCK_LINES queries in scratch.
+typedef struct {
+  char *query;      // [line][BLOCK_LINES][TILE_BYTES]
+  float *bases;     // [BLOCK_LINES][LANES], each row minus the query's base
+  float *output;    // [panel][BLOCK_LINES][FS_PANEL]
+  char *weights;    // [panel of keys][BLOCK_LINES][TILE_BYTES], for all tiles of queries by turns
+  int64_t first, rows;
+} ISA(tile_queries);
+
+// How far scores may be above the base: weights and sums stay far from infinity.
+#define HEADROOM 16
+
+// scores := the scores of a panel of keys above `bases`, or above 0 where that is NULL.
+INLINE void ISA(score_panel)(
+  const ISA(tile_attention) *s, const ISA(tile_queries) *q, float *scores, const float *bases, int64_t panel) {
+  const ISA(start) start = {bases, TILE_BYTES, 0};
+  const char *keys = s->key_block + panel * FS_PANEL * s->scores.tap_bytes;
+  ISA(sum_block)(&s->scores, false, start, scores, q->query, keys, q->rows, FS_PANEL, 0, s->scores.steps, NULL);
+  const int64_t first = s->first_key + panel * FS_PANEL, all = s->op->keys;
+  if (first + FS_PANEL <= (s->op->causal && q->first < all ? q->first + 1 : all)) return;
+  for (int64_t r = 0; r < q->rows; r++) {
+    const int64_t seen = (s->op->causal && q->first + r < all ? q->first + r + 1 : all) - first;
+    for (int64_t key = seen > 0 ? seen : 0; key < FS_PANEL; key++) scores[r * FS_PANEL + key] = -INFINITY;
+  }
+}
+
+// Turns scores into weights; false where a score lies too far above its base.
+INLINE bool ISA(weigh_panel)(const float *scores, char *weights, int64_t rows) {
+  vi top = {0};
+  for (int64_t r = 0; r < rows; r++, scores += FS_PANEL, weights += TILE_BYTES) {
+    vf low = ISA(load)(scores), high = ISA(load)(scores + LANES);
+    // As integers: positive numbers keep their order, negative ones are below, NaN may be above.
+    top = __builtin_elementwise_max(top, __builtin_elementwise_max((vi)low, (vi)high));
+    _mm512_storeu_si512(
+      weights, (__m512i)_mm512_cvtne2ps_pbh((__m512)ISA(exp2_short)(high), (__m512)ISA(exp2_short)(low)));
+  }
+  return _mm512_cmpgt_epi32_mask((__m512i)top, (__m512i)ISA(splat)(HEADROOM)) == 0;
+}
+
+// output += weights x values, for the panels begin ..< end of keys.
+INLINE void ISA(use_weights)(
+  const ISA(tile_attention) *s, const ISA(tile_queries) *q, int64_t begin, int64_t end) {
+  if (begin == end) return;
+  float *output = q->output;
+  for (int64_t c = 0; c < s->columns; c += FS_PANEL, output += BLOCK_LINES * FS_PANEL)
+    ISA(sum_block)(
+      &s->values, false, ISA(start_of)(output), output, q->weights + begin * LINE_BLOCK_BYTES, ISA(value_panel)(s, c),
+      q->rows, ISA(value_width)(s, c), begin, end, NULL);
+}
+
+// Gives each query whose scores of a panel lie too far above its base another one, and scales what it has summed up.
+static __attribute__((noinline)) void ISA(raise_tile_bases)(
+  const ISA(tile_attention) *s, const ISA(tile_queries) *q, int64_t panel) {
+  float scores[BLOCK_LINES * FS_PANEL] __attribute__((aligned(64)));
+  ISA(score_panel)(s, q, scores, NULL, panel);
+  for (int64_t r = 0; r < q->rows; r++) {
+    float top = scores[r * FS_PANEL], base = -q->bases[r * LANES];
+    for (int64_t key = 1; key < FS_PANEL; key++) {
+      float score = scores[r * FS_PANEL + key];
+      if (!(score <= top)) top = top != top ? top : score;
+    }
+    if (top - base <= HEADROOM) continue;
+    float raised = ceilf(top), factor = ISA(exp2)(ISA(splat)(base - raised))[0];
+    ISA(store)(q->bases + r * LANES, ISA(splat)(-raised));
+    for (int64_t c = 0; c < s->columns; c += LANES) {
+      float *output = q->output + c / FS_PANEL * BLOCK_LINES * FS_PANEL + r * FS_PANEL + c % FS_PANEL;
+      ISA(store)(output, ISA(load)(output) * factor);
+    }
+  }
+}
+
+// Adds the current block of keys to a tile of queries.
+static void ISA(attend_tile_block)(const ISA(tile_attention) *s, const ISA(tile_queries) *q) {
+  float scores[BLOCK_LINES * FS_PANEL] __attribute__((aligned(64)));
+  const int64_t panels = (s->keys + FS_PANEL - 1) / FS_PANEL;
+  int64_t begin = 0;
+  for (int64_t panel = 0; panel < panels; panel++) {
+    char *weights = q->weights + panel * LINE_BLOCK_BYTES;
+    if (s->first_key + panel == 0) ISA(raise_tile_bases)(s, q, panel);
+    ISA(score_panel)(s, q, scores, q->bases, panel);
+    if (__builtin_expect(ISA(weigh_panel)(scores, weights, q->rows), 1)) continue;
+    ISA(use_weights)(s, q, begin, panel);
+    begin = panel;
+    ISA(raise_tile_bases)(s, q, panel);
+    ISA(score_panel)(s, q, scores, q->bases, panel);
+    ISA(weigh_panel)(scores, weights, q->rows);
+  }
+  ISA(use_weights)(s, q, begin, panels);
+}
+
+#undef HEADROOM
+
+static void ISA(load_queries)(const ISA(tile_attention) *s, const ISA(tile_queries) *q) {
+  const fs_attention *op = s->op;
+  const vf scale = ISA(splat)(op->scale * 1.44269504f);
+  memset(q->query, 0, (size_t)(s->scores.steps * LINE_BLOCK_BYTES));
+  for (int64_t r = 0; r < q->rows; r++) {
+    const float *row = op->query + (q->first + r) * op->query_stride;
+    for (int64_t step = 0; step < s->scores.steps; step++) {
+      const float *source = row + ISA(line_offset)(&s->scores, step) / 2;
+      const uint64_t mask = ISA(line_mask)(&s->scores, step);
+      vf low = (vf)_mm512_maskz_loadu_ps((__mmask16)mask, source);
+      vf high = (vf)_mm512_maskz_loadu_ps((__mmask16)(mask >> LANES), source + LANES);
+      _mm512_storeu_si512(
+        q->query + step * LINE_BLOCK_BYTES + r * TILE_BYTES,
+        (__m512i)_mm512_cvtne2ps_pbh((__m512)(high * scale), (__m512)(low * scale)));
+    }
+  }
+}
+
+static void ISA(store_outputs)(const ISA(tile_attention) *s, const ISA(tile_queries) *q) {
+  const fs_attention *op = s->op;
+  const int64_t dimension = op->dimension, panel = BLOCK_LINES * FS_PANEL;
+  for (int64_t r = 0; r < q->rows; r++) {
+    const float *row = q->output + r * FS_PANEL;
+    const float total = row[dimension / FS_PANEL * panel + dimension % FS_PANEL], inverse = 1 / total;
+    float *output = op->output + (q->first + r) * op->output_stride;
+    for (int64_t c = 0; c < dimension; c += LANES) {
+      vf columns = ISA(load)(row + c / FS_PANEL * panel + c % FS_PANEL) * inverse;
+      ISA(store_part)(output + c, columns, dimension - c < LANES ? dimension - c : LANES);
+    }
+  }
+}
+
+static void ISA(attend_tiles)(const fs_attention *op, int64_t begin, int64_t end, float *scratch) {
+  ISA(tile_attention) s = ISA(tile_attention_of)(op);
+  const int64_t most = fs_attention_queries(op->dimension), count = fs_attention_tile_count(op->dimension);
+  const int64_t query_floats = s.scores.steps * LINE_BLOCK_BYTES / 4, base_floats = BLOCK_LINES * LANES;
+  ISA(configure_tiles)(TILE_BYTES);
+  for (int64_t first = begin, last; first < end; first = last) {
+    last = end - first < most ? end : first + most;
+    const int64_t tiles = (last - first + BLOCK_LINES - 1) / BLOCK_LINES;
+    ISA(tile_queries) queries[512 / BLOCK_LINES];
+    for (int64_t i = 0; i < tiles; i++) {
+      float *floats = scratch + i * count;
+      const int64_t row = first + i * BLOCK_LINES;
+      queries[i] = (ISA(tile_queries)){
+        (char *)floats, floats + query_floats, floats + query_floats + base_floats, (char *)(scratch + tiles * count),
+        row, last - row < BLOCK_LINES ? last - row : BLOCK_LINES};
+      ISA(load_queries)(&s, &queries[i]);
+      for (int64_t r = 0; r < BLOCK_LINES; r++) ISA(store)(queries[i].bases + r * LANES, ISA(splat)(FLT_MAX));
+      memset(queries[i].output, 0, (size_t)(count - query_floats - base_floats) * sizeof(float));
+    }
+    const int64_t keys = op->causal && last < op->keys ? last : op->keys;
+    for (int64_t block = 0; block < fs_attention_blocks(keys, op->dimension); block++) {
+      ISA(choose_tile_block)(&s, block);
+      for (int64_t i = 0; i < tiles; i++) ISA(attend_tile_block)(&s, &queries[i]);
+    }
+    for (int64_t i = 0; i < tiles; i++) ISA(store_outputs)(&s, &queries[i]);
+  }
+  _tile_release();
+}

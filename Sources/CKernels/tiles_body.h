@@ -1,0 +1,361 @@
+// Convolution with AMX: products of tiles, 16 rows of up to 64 bytes, two by two at a time.
+//
+// Weights are read as they lie packed. Pixels are brought into the order in which tiles are read, for a chunk of rows
+// and as many channels and taps as keep them in the second-level cache; until all taps and channels are added up, sums
+// wait in the output. A line is what one row of a tile holds: up to 64 bytes of the channels of one tap.
+
+// Rows of pixels and outputs per tile; of a block, which is two tiles of pixels; of a chunk.
+#define TILE_LINES 16
+#define BLOCK_LINES 32
+#define CHUNK_LINES 256
+// Lines of one row that are taken at once: pixels of a chunk then take 640 KB.
+#define SPAN 40
+
+enum { TILE_BYTES = 64, LINE_BLOCK_BYTES = 32 * 64 };
+
+// What is fetched into the second-level cache along with the products of a block: of each line of weights its share, at
+// a distance of `weights` bytes, the cache lines first ..< end; and so many cache lines of pixels per line of weights.
+typedef struct {
+  int64_t weights, first, end;
+  const char *pixels;
+  int64_t pixel_lines;
+} ISA(ahead);
+
+typedef struct {
+  const fs_convolution *op;
+  fs_pixels pixels;
+  int64_t channels, taps;
+  int64_t steps;          // the lines of a tap
+  int64_t size;           // bytes of a channel
+  int64_t tap_bytes;      // of a tap's channels, padded to fours
+  int64_t step_bytes;     // of a line
+  int64_t column_bytes;   // of an output's weights for one tap
+  int64_t first_bytes;    // of an output before its first weight
+  int64_t row, rows;      // the chunk
+  int64_t begin, end;     // its lines, counted through taps and steps
+  ISA(ahead) ahead;
+  char *lines;            // [block][line][BLOCK_LINES][TILE_BYTES]
+  ISA(pixel_scale) *pixel_scales;  // for int8, [tap][CHUNK_LINES]
+} ISA(tiling);
+
+// What is left to do for a block once its products are there. Vectors do it by rows along with the next products, for
+// which they are not needed.
+typedef struct ISA(rest) {
+  void (*finish)(const struct ISA(rest) *rest, int64_t begin, int64_t end);
+  const ISA(tiling) *t;
+  const fs_convolution *op;  // what sums are finished by
+  ISA(place) place, next;    // of the block, and of the one whose products are added up meanwhile
+  bool resumes;              // whether earlier sums wait in the output
+  int64_t done;
+  // For int8, whose sums are of one tap.
+  int64_t tap;
+  const char *weights;
+  float *tile;
+  float *sums;  // [BLOCK_LINES][FS_PANEL]
+} ISA(rest);
+
+INLINE void ISA(finish_some)(ISA(rest) *rest, int64_t rows) {
+  int64_t begin = rest->done, left = rest->place.rows - begin, ahead = rest->next.rows - begin;
+  const ISA(place) *next = &rest->next;
+  if (ahead > 0)
+    ISA(prefetch_output)(next->op, next->row + begin, ahead < rows ? ahead : rows, next->column, next->columns);
+  rest->done += left < rows ? left : rows;
+  if (left > 0) rest->finish(rest, begin, rest->done);
+}
+
+// The byte of a tap's channels with which a line starts. Where the last line would reach beyond them it starts earlier,
+// so that no weight outside is read; what the line before has is 0 in it.
+INLINE int64_t ISA(line_offset)(const ISA(tiling) *t, int64_t step) {
+  int64_t offset = step * TILE_BYTES, last = t->tap_bytes - t->step_bytes;
+  return offset < last ? offset : last;
+}
+
+// A bit for every channel of a line that it is there for.
+INLINE uint64_t ISA(line_mask)(const ISA(tiling) *t, int64_t step) {
+  int64_t offset = ISA(line_offset)(t, step);
+  int64_t first = (step * TILE_BYTES - offset) / t->size, end = t->channels - offset / t->size;
+  uint64_t below = end >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << end) - 1;
+  return below & ~(((uint64_t)1 << first) - 1);
+}
+
+INLINE ISA(tiling) ISA(tiling_of)(
+  int64_t channels, int64_t taps, int64_t size, int64_t tap_bytes, int64_t first_bytes) {
+  int64_t step_bytes = tap_bytes < TILE_BYTES ? tap_bytes : TILE_BYTES;
+  return (ISA(tiling)){
+    .channels = channels, .taps = taps, .steps = (tap_bytes + TILE_BYTES - 1) / TILE_BYTES, .size = size,
+    .tap_bytes = tap_bytes, .step_bytes = step_bytes, .column_bytes = first_bytes + tap_bytes,
+    .first_bytes = first_bytes};
+}
+
+// The tiling of a convolution that reads its input or, converted, pixels `pixel_bytes` apart.
+INLINE ISA(tiling) ISA(convolution_tiling)(
+  const fs_convolution *op, int64_t size, int64_t tap_bytes, int64_t first_bytes, int64_t pixel_bytes) {
+  ISA(tiling) t = ISA(tiling_of)(op->channels, op->kernel_height * op->kernel_width, size, tap_bytes, first_bytes);
+  t.op = op;
+  t.pixels = t.taps > 1 ? (fs_pixels){op->pixels, pixel_bytes, op->zeros}
+                        : (fs_pixels){op->input, op->input_stride * (int64_t)sizeof(float), op->zeros};
+  return t;
+}
+
+// Tells the CPU the shapes of the tiles: 0 to 3 are sums, 4 and 5 pixels, 6 and 7 weights.
+INLINE void ISA(configure_tiles)(int64_t step_bytes) {
+  struct {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t bytes[16];
+    uint8_t rows[16];
+  } shapes = {.palette = 1};
+  for (int i = 0; i < 8; i++) {
+    shapes.bytes[i] = (uint16_t)(i == 4 || i == 5 ? step_bytes : TILE_BYTES);
+    shapes.rows[i] = (uint8_t)(i >= 6 ? step_bytes / 4 : TILE_LINES);
+  }
+  _tile_loadconfig(&shapes);
+}
+
+#define ADD_PRODUCT(sum, a, b)                  \
+  {                                             \
+    if (is_int8) _tile_dpbusd(sum, a, b);       \
+    else _tile_dpbf16ps(sum, a, b);             \
+  }
+
+// What sums start from: NULL for 0, or the first tile with bytes from row to row and to the tile beside.
+typedef struct {
+  const void *first;
+  int64_t stride, beside;
+} ISA(start);
+
+enum { SUM_STRIDE = 4 * 32 };  // FS_PANEL floats
+INLINE ISA(start) ISA(start_of)(const void *sums) { return (ISA(start)){sums, SUM_STRIDE, TILE_BYTES}; }
+
+// sums[BLOCK_LINES][FS_PANEL] := `start` + the products of the lines begin ..< end, from `a` on, for `rows` x `columns`
+// tiles; meanwhile the `rest` of another block is done.
+INLINE void ISA(sum_tiles)(
+  const ISA(tiling) *t, const int rows, const int columns, const bool is_int8, ISA(start) start, void *sums,
+  const char *a, const char *weights, int64_t width, int64_t begin, int64_t end, ISA(rest) *rest) {
+  const int64_t stride = 4 * width, tap_stride = t->column_bytes * width, lower = TILE_LINES * SUM_STRIDE;
+  int64_t step = begin % t->steps;
+  weights += begin / t->steps * tap_stride;
+  if (start.first) {
+    const char *upper = start.first, *under = upper + TILE_LINES * start.stride;
+    _tile_loadd(0, upper, start.stride);
+    if (columns > 1) _tile_loadd(1, upper + start.beside, start.stride);
+    if (rows > 1) _tile_loadd(2, under, start.stride);
+    if (rows > 1 && columns > 1) _tile_loadd(3, under + start.beside, start.stride);
+  } else {
+    _tile_zero(0);
+    if (columns > 1) _tile_zero(1);
+    if (rows > 1) _tile_zero(2);
+    if (rows > 1 && columns > 1) _tile_zero(3);
+  }
+  const ISA(ahead) ahead = t->ahead;
+  const char *pixels = ahead.pixels;
+  const int64_t share = (BLOCK_LINES + end - begin - 1) / (end - begin);
+  for (int64_t line = begin; line < end; line++, a += LINE_BLOCK_BYTES) {
+    const char *b = weights + ISA(line_offset)(t, step) * width;
+    _tile_loadd(4, a, TILE_BYTES);
+    _tile_loadd(6, b, stride);
+    ADD_PRODUCT(0, 4, 6)
+    for (int64_t i = ahead.first; i < ahead.end; i++) _mm_prefetch(b + ahead.weights + i * 64, _MM_HINT_T1);
+    if (columns > 1) {
+      _tile_loadd(7, b + TILE_BYTES, stride);
+      ADD_PRODUCT(1, 4, 7)
+    }
+    for (int64_t i = 0; i < ahead.pixel_lines; i++, pixels += 64) _mm_prefetch(pixels, _MM_HINT_T1);
+    if (rest) ISA(finish_some)(rest, share);
+    if (rows > 1) {
+      _tile_loadd(5, a + TILE_LINES * TILE_BYTES, TILE_BYTES);
+      ADD_PRODUCT(2, 5, 6)
+      if (columns > 1) ADD_PRODUCT(3, 5, 7)
+    }
+    if (++step == t->steps) {
+      step = 0;
+      weights += tap_stride;
+    }
+  }
+  char *target = sums;
+  _tile_stored(0, target, SUM_STRIDE);
+  if (columns > 1) _tile_stored(1, target + TILE_BYTES, SUM_STRIDE);
+  if (rows > 1) _tile_stored(2, target + lower, SUM_STRIDE);
+  if (rows > 1 && columns > 1) _tile_stored(3, target + lower + TILE_BYTES, SUM_STRIDE);
+}
+
+// The same for as many tiles as `rows` and the panel's `width` ask for.
+INLINE void ISA(sum_block)(
+  const ISA(tiling) *t, const bool is_int8, ISA(start) start, void *sums, const char *a, const char *weights,
+  int64_t rows, int64_t width, int64_t begin, int64_t end,
+  ISA(rest) *rest) {
+  const bool is_tall = rows > TILE_LINES, is_wide = width > TILE_LINES;
+  if (is_tall && is_wide) ISA(sum_tiles)(t, 2, 2, is_int8, start, sums, a, weights, width, begin, end, rest);
+  else if (is_tall) ISA(sum_tiles)(t, 2, 1, is_int8, start, sums, a, weights, width, begin, end, rest);
+  else if (is_wide) ISA(sum_tiles)(t, 1, 2, is_int8, start, sums, a, weights, width, begin, end, rest);
+  else ISA(sum_tiles)(t, 1, 1, is_int8, start, sums, a, weights, width, begin, end, rest);
+}
+
+// Brings the line `step` of the pixels of up to BLOCK_LINES rows into one line of a block.
+typedef void (*ISA(line_filler))(
+  const ISA(tiling) *t, char *line, const void *const *pixels, int64_t rows, int64_t step);
+
+// From floats.
+static void ISA(round_line)(
+  const ISA(tiling) *t, char *line, const void *const *pixels, int64_t rows, int64_t step) {
+  const int64_t offset = ISA(line_offset)(t, step) / 2;
+  const __mmask32 mask = (__mmask32)ISA(line_mask)(t, step);
+  for (int64_t r = 0; r < rows; r++) {
+    const float *source = (const float *)pixels[r] + offset;
+    __m512 low = _mm512_maskz_loadu_ps((__mmask16)mask, source);
+    __m512 high = _mm512_maskz_loadu_ps((__mmask16)(mask >> 16), source + 16);
+    _mm512_store_si512(line + r * TILE_BYTES, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+  }
+}
+
+// From pixels that are bfloat16.
+static void ISA(copy_bfloat16_line)(
+  const ISA(tiling) *t, char *line, const void *const *pixels, int64_t rows, int64_t step) {
+  const int64_t offset = ISA(line_offset)(t, step);
+  const __mmask32 mask = (__mmask32)ISA(line_mask)(t, step);
+  for (int64_t r = 0; r < rows; r++)
+    _mm512_store_si512(line + r * TILE_BYTES, _mm512_maskz_loadu_epi16(mask, (const char *)pixels[r] + offset));
+}
+
+// What a format has to know of a tap's pixels before their lines, for rows from `row` of the chunk on.
+typedef void (*ISA(pixel_reader))(
+  const ISA(tiling) *t, const void *const *pixels, int64_t tap, int64_t row, int64_t rows);
+
+// Fills the lines begin ..< end of the chunk's rows.
+INLINE void ISA(fill_chunk)(const ISA(tiling) *t, ISA(pixel_reader) read, ISA(line_filler) fill) {
+  enum { GATHERS = (BLOCK_LINES + TILE_ROWS - 1) / TILE_ROWS };
+  const void *pointers[GATHERS][MAX_TAPS * TILE_ROWS], *pixels[BLOCK_LINES];
+  char *line = t->lines;
+  for (int64_t first = 0; first < t->rows; first += BLOCK_LINES) {
+    const int64_t rows = t->rows - first < BLOCK_LINES ? t->rows - first : BLOCK_LINES;
+    for (int64_t r = 0; r < rows; r += TILE_ROWS)
+      ISA(gather)(
+        t->op, &t->pixels, pointers[r / TILE_ROWS], t->row + first + r, rows - r < TILE_ROWS ? rows - r : TILE_ROWS);
+    int64_t tap = t->begin / t->steps, step = t->begin % t->steps;
+    for (int64_t index = t->begin; index < t->end; index++, line += LINE_BLOCK_BYTES) {
+      if (index == t->begin || step == 0) {
+        for (int64_t r = 0; r < rows; r++) pixels[r] = pointers[r / TILE_ROWS][tap * TILE_ROWS + r % TILE_ROWS];
+        if (read) read(t, pixels, tap, first, rows);
+      }
+      fill(t, line, pixels, rows, step);
+      if (++step == t->steps) {
+        step = 0;
+        tap++;
+      }
+    }
+  }
+}
+
+// What to fetch along with the products of a block and a panel.
+INLINE ISA(ahead) ISA(look_ahead)(
+  const ISA(tiling) *t, int64_t panel, int64_t panel_begin, int64_t panel_end, int64_t block, int64_t row_end) {
+  const int64_t blocks = (t->rows + BLOCK_LINES - 1) / BLOCK_LINES, panels = panel_end - panel_begin;
+  const int64_t panel_bytes = (t->first_bytes + t->taps * t->column_bytes) * FS_PANEL;
+  const int64_t weight_lines = FS_PANEL * TILE_BYTES / 64;
+  ISA(ahead) ahead = {panel_bytes, weight_lines * block / blocks, weight_lines * (block + 1) / blocks, NULL, 0};
+  if (panel + 1 == panel_end) ahead.end = ahead.first;
+  const int64_t next = t->row + t->rows, rows = row_end - next < t->rows ? row_end - next : t->rows;
+  if (rows <= 0) return ahead;
+  // All cache lines of the next chunk's pixels are spread over the lines of this one.
+  const int64_t count = t->end - t->begin, products = panels * blocks * t->taps * t->steps;
+  const int64_t done = (t->begin * panels + (panel - panel_begin) * count) * blocks + block * count;
+  const int64_t fetched = rows * t->pixels.bytes / 64;
+  ahead.pixel_lines = (fetched + products - 1) / products;
+  ahead.pixels = (const char *)t->pixels.first + next * t->pixels.bytes + 64 * (done * fetched / products);
+  return ahead;
+}
+
+// The convolution in parts of `span` lines, which with its number of taps and channels alone decides the order of sums.
+INLINE void ISA(convolve_chunks)(
+  ISA(tiling) *t, int64_t span, const bool is_int8, ISA(pixel_reader) read, ISA(line_filler) fill,
+  void (*finish)(const ISA(rest) *, int64_t, int64_t), int64_t row_begin, int64_t row_end, int64_t panel_begin,
+  int64_t panel_end) {
+  const fs_convolution *op = t->op;
+  const int64_t lines = t->taps * t->steps, panel_bytes = t->first_bytes + t->taps * t->column_bytes;
+  float tile[BLOCK_LINES * FS_PANEL] __attribute__((aligned(64)));
+  float sums[2][BLOCK_LINES * FS_PANEL] __attribute__((aligned(64)));
+  ISA(rest) rests[2], *rest = NULL;
+  fs_convolution unfinished = *op;
+  unfinished.bias = unfinished.image_bias = unfinished.residual = NULL;
+  unfinished.scale = 1;
+  // Gated outputs are too narrow for sums to wait in.
+  if (op->gated) span = lines;
+  int64_t fitting = CHUNK_LINES * SPAN / span / BLOCK_LINES * BLOCK_LINES;
+  int64_t most = fitting < BLOCK_LINES ? BLOCK_LINES : fitting < CHUNK_LINES ? fitting : CHUNK_LINES;
+  int64_t chunk_rows = row_end - row_begin < most ? row_end - row_begin : most;
+  int64_t blocks = (chunk_rows + BLOCK_LINES - 1) / BLOCK_LINES, taps = (span + t->steps - 1) / t->steps;
+  int64_t line_bytes = blocks * span * LINE_BLOCK_BYTES;
+  t->lines = fs_thread_scratch((size_t)(line_bytes + taps * CHUNK_LINES * (int64_t)sizeof(ISA(pixel_scale))));
+  t->pixel_scales = (ISA(pixel_scale) *)(t->lines + line_bytes);
+  ISA(configure_tiles)(t->step_bytes);
+  for (t->row = row_begin; t->row < row_end; t->row += chunk_rows) {
+    t->rows = row_end - t->row < chunk_rows ? row_end - t->row : chunk_rows;
+    for (t->begin = 0; t->begin < lines; t->begin += span) {
+      t->end = t->begin + span < lines ? t->begin + span : lines;
+      const int64_t count = t->end - t->begin, unit = is_int8 ? t->steps : count;
+      ISA(fill_chunk)(t, read, fill);
+      for (int64_t panel = panel_begin; panel < panel_end; panel++) {
+        const int64_t column = panel * FS_PANEL, width = ISA(panel_width)(op, column);
+        const int64_t columns = op->outputs - column < FS_PANEL ? op->outputs - column : FS_PANEL;
+        const char *weights = (const char *)op->weights + column * panel_bytes;
+        for (int64_t block = 0; block < t->rows; block += BLOCK_LINES) {
+          const int64_t rows = t->rows - block < BLOCK_LINES ? t->rows - block : BLOCK_LINES;
+          const ISA(place) place = {op, t->row + block, rows, column, columns};
+          const char *a = t->lines + block / BLOCK_LINES * count * LINE_BLOCK_BYTES;
+          t->ahead = ISA(look_ahead)(t, panel, panel_begin, panel_end, block / BLOCK_LINES, row_end);
+          for (int64_t line = t->begin; line < t->end; line += unit, a += unit * LINE_BLOCK_BYTES) {
+            const int other = rest == rests;
+            ISA(rest) *next = rests + other;
+            *next = (ISA(rest)){
+              .finish = finish, .t = t, .op = t->end < lines ? &unfinished : op, .place = place,
+              .resumes = t->begin > 0, .tap = line / t->steps, .weights = weights, .tile = tile,
+              .sums = sums[other]};
+            if (rest) rest->next = place;
+            const char *first = weights + (is_int8 ? 8 : 0) * width;
+            ISA(sum_block)(
+              t, is_int8, ISA(start_of)(NULL), next->sums, a, first, rows, width, line, line + unit, rest);
+            if (rest) ISA(finish_some)(rest, BLOCK_LINES);
+            rest = next;
+          }
+        }
+      }
+      // Where lines are filled again, and where sums wait, nothing is left to do.
+      ISA(finish_some)(rest, BLOCK_LINES);
+      rest = NULL;
+    }
+  }
+  _tile_release();
+}
+
+// Equal parts of `lines`, each of at most `most`.
+INLINE int64_t ISA(equal_parts)(int64_t lines, int64_t most) {
+  int64_t parts = (lines + most - 1) / most;
+  return (lines + parts - 1) / parts;
+}
+
+// sums += what waits in the output.
+INLINE void ISA(add_waiting)(const ISA(rest) *rest, float *sums, int64_t begin, int64_t end) {
+  const fs_convolution *op = rest->t->op;
+  const float *output = op->output + (rest->place.row + begin) * op->outputs + rest->place.column;
+  for (int64_t r = begin; r < end; r++, output += op->outputs, sums += FS_PANEL)
+    for (int64_t c = 0; c < rest->place.columns; c += LANES) {
+      vf waiting = ISA(load_part)(output + c, rest->place.columns - c < LANES ? rest->place.columns - c : LANES);
+      ISA(store)(sums + c, waiting + ISA(load)(sums + c));
+    }
+}
+
+static void ISA(finish_floats)(const ISA(rest) *rest, int64_t begin, int64_t end) {
+  const ISA(place) *place = &rest->place;
+  float *sums = rest->sums + begin * FS_PANEL;
+  if (rest->resumes) ISA(add_waiting)(rest, sums, begin, end);
+  ISA(finish)(rest->op, sums, place->row + begin, end - begin, place->column, place->columns);
+}
+
+static void ISA(convolve_bfloat16_tiles)(
+  const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
+  ISA(tiling) t = ISA(convolution_tiling)(
+    op, 2, 2 * fs_bfloat16_padded(op->channels), 0, fs_bfloat16_stride(op->channels));
+  ISA(convolve_chunks)(
+    &t, ISA(equal_parts)(t.taps * t.steps, SPAN), false, NULL,
+    t.taps > 1 ? ISA(copy_bfloat16_line) : ISA(round_line), ISA(finish_floats), row_begin, row_end, panel_begin,
+    panel_end);
+}
