@@ -213,7 +213,7 @@ INLINE ISA(attention_state) ISA(attention_state_of)(const fs_attention *op) {
 }
 
 INLINE void ISA(choose_block)(ISA(attention_state) *s, int64_t index, fs_key_packing packing) {
-  const int64_t size = fs_attention_key_block(s->op->dimension);
+  const int64_t size = fs_attention_key_block(s->op->dimension, packing);
   s->first_key = index * size;
   s->keys = s->op->keys - s->first_key < size ? s->op->keys - s->first_key : size;
   s->key_block = s->op->packed + index * fs_attention_block_count(s->op->dimension, packing);
@@ -264,7 +264,7 @@ static void ISA(attend_block)(
     if (methods->convert_queries) methods->convert_queries(query + q * s.padded, width, s.padded);
   }
   int64_t keys = op->causal && end < op->keys ? end : op->keys;
-  for (int64_t block = 0; block < fs_attention_blocks(keys, op->dimension); block++) {
+  for (int64_t block = 0; block < fs_attention_blocks(keys, op->dimension, op->bfloat16); block++) {
     ISA(choose_block)(&s, block, methods->packing);
     for (int64_t q = 0, width; q < queries; q += width) {
       width = queries - q < TILE ? LANES : TILE;

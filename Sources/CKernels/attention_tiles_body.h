@@ -16,7 +16,7 @@ typedef struct {
 } ISA(tile_attention);
 
 INLINE ISA(tile_attention) ISA(tile_attention_of)(const fs_attention *op) {
-  int64_t block = fs_attention_key_block(op->dimension);
+  int64_t block = fs_attention_key_block(op->dimension, FS_TILED_KEYS);
   return (ISA(tile_attention)){
     .op = op, .scores = ISA(tiling_of)(op->dimension, 1, 2, fs_attention_tiled_bytes(op->dimension), 0),
     .values = ISA(tiling_of)(block, 1, 2, 2 * block, 0), .columns = fs_attention_tiled_columns(op->dimension),
@@ -98,10 +98,11 @@ typedef struct {
 
 // scores := the scores of a panel of keys above `bases`, or above 0 where that is NULL.
 INLINE void ISA(score_panel)(
-  const ISA(tile_attention) *s, const ISA(tile_queries) *q, float *scores, const float *bases, int64_t panel) {
+  const ISA(tile_attention) *s, const ISA(tile_queries) *q, float *scores, const float *bases, int64_t panel,
+  ISA(companion) *companion) {
   const ISA(start) start = {bases, TILE_BYTES, 0};
   const char *keys = s->key_block + panel * FS_PANEL * s->scores.tap_bytes;
-  ISA(sum_block)(&s->scores, false, start, scores, q->query, keys, q->rows, FS_PANEL, 0, s->scores.steps, NULL);
+  ISA(sum_block)(&s->scores, false, start, scores, q->query, keys, q->rows, FS_PANEL, 0, s->scores.steps, companion);
   const int64_t first = s->first_key + panel * FS_PANEL, all = s->op->keys;
   if (first + FS_PANEL <= (s->op->causal && q->first < all ? q->first + 1 : all)) return;
   for (int64_t r = 0; r < q->rows; r++) {
@@ -110,35 +111,46 @@ INLINE void ISA(score_panel)(
   }
 }
 
-// Turns scores into weights; false where a score lies too far above its base.
-INLINE bool ISA(weigh_panel)(const float *scores, char *weights, int64_t rows) {
-  vi top = {0};
-  for (int64_t r = 0; r < rows; r++, scores += FS_PANEL, weights += TILE_BYTES) {
-    vf low = ISA(load)(scores), high = ISA(load)(scores + LANES);
-    // As integers: positive numbers keep their order, negative ones are below, NaN may be above.
+// Scores that become weights, and the largest as integers: positive numbers keep their order, negative ones are below,
+// NaN may be above.
+typedef struct {
+  ISA(companion) companion;
+  const float *scores;
+  char *weights;
+  vi top;
+} ISA(weighing);
+
+static void ISA(weigh_rows)(ISA(companion) *companion, int64_t begin, int64_t end) {
+  ISA(weighing) *w = (ISA(weighing) *)companion;
+  vi top = w->top;
+  for (int64_t r = begin; r < end; r++) {
+    vf low = ISA(load)(w->scores + r * FS_PANEL), high = ISA(load)(w->scores + r * FS_PANEL + LANES);
     top = __builtin_elementwise_max(top, __builtin_elementwise_max((vi)low, (vi)high));
-    _mm512_storeu_si512(
-      weights, (__m512i)_mm512_cvtne2ps_pbh((__m512)ISA(exp2_short)(high), (__m512)ISA(exp2_short)(low)));
+    __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)ISA(exp2_short)(high), (__m512)ISA(exp2_short)(low));
+    _mm512_storeu_si512(w->weights + r * TILE_BYTES, both);
   }
-  return _mm512_cmpgt_epi32_mask((__m512i)top, (__m512i)ISA(splat)(HEADROOM)) == 0;
+  w->top = top;
 }
+
+// Panels of keys whose weights are used at once.
+#define GROUP 4
 
 // output += weights x values, for the panels begin ..< end of keys.
 INLINE void ISA(use_weights)(
-  const ISA(tile_attention) *s, const ISA(tile_queries) *q, int64_t begin, int64_t end) {
+  const ISA(tile_attention) *s, const ISA(tile_queries) *q, int64_t begin, int64_t end, ISA(companion) *companion) {
   if (begin == end) return;
   float *output = q->output;
   for (int64_t c = 0; c < s->columns; c += FS_PANEL, output += BLOCK_LINES * FS_PANEL)
     ISA(sum_block)(
       &s->values, false, ISA(start_of)(output), output, q->weights + begin * LINE_BLOCK_BYTES, ISA(value_panel)(s, c),
-      q->rows, ISA(value_width)(s, c), begin, end, NULL);
+      q->rows, ISA(value_width)(s, c), begin, end, companion);
 }
 
 // Gives each query whose scores of a panel lie too far above its base another one, and scales what it has summed up.
 static __attribute__((noinline)) void ISA(raise_tile_bases)(
   const ISA(tile_attention) *s, const ISA(tile_queries) *q, int64_t panel) {
   float scores[BLOCK_LINES * FS_PANEL] __attribute__((aligned(64)));
-  ISA(score_panel)(s, q, scores, NULL, panel);
+  ISA(score_panel)(s, q, scores, NULL, panel, NULL);
   for (int64_t r = 0; r < q->rows; r++) {
     float top = scores[r * FS_PANEL], base = -q->bases[r * LANES];
     for (int64_t key = 1; key < FS_PANEL; key++) {
@@ -155,25 +167,41 @@ static __attribute__((noinline)) void ISA(raise_tile_bases)(
   }
 }
 
-// Adds the current block of keys to a tile of queries.
+// Adds the current block of keys to a tile of queries. While the scores of one panel become weights, those of the next
+// are added up, and weights of earlier ones are used.
 static void ISA(attend_tile_block)(const ISA(tile_attention) *s, const ISA(tile_queries) *q) {
-  float scores[BLOCK_LINES * FS_PANEL] __attribute__((aligned(64)));
+  float scores[2][BLOCK_LINES * FS_PANEL] __attribute__((aligned(64)));
   const int64_t panels = (s->keys + FS_PANEL - 1) / FS_PANEL;
-  int64_t begin = 0;
+  int64_t begin = 0;  // the first panel whose weights are yet to be used
+  if (s->first_key == 0) ISA(raise_tile_bases)(s, q, 0);
+  ISA(score_panel)(s, q, scores[0], q->bases, 0, NULL);
   for (int64_t panel = 0; panel < panels; panel++) {
-    char *weights = q->weights + panel * LINE_BLOCK_BYTES;
-    if (s->first_key + panel == 0) ISA(raise_tile_bases)(s, q, panel);
-    ISA(score_panel)(s, q, scores, q->bases, panel);
-    if (__builtin_expect(ISA(weigh_panel)(scores, weights, q->rows), 1)) continue;
-    ISA(use_weights)(s, q, begin, panel);
+    const bool is_last = panel + 1 == panels;
+    const int64_t used = panel - begin == GROUP ? GROUP * ((s->columns + FS_PANEL - 1) / FS_PANEL) : 0;
+    const int64_t lines = used + (is_last ? 0 : s->scores.steps);
+    float *current = scores[panel % 2], *next = scores[(panel + 1) % 2];
+    ISA(weighing) w = {
+      .companion = {ISA(weigh_rows), 0, q->rows, lines > 0 ? (BLOCK_LINES + lines - 1) / lines : 0},
+      .scores = current, .weights = q->weights + panel * LINE_BLOCK_BYTES};
+    if (!is_last) ISA(score_panel)(s, q, next, q->bases, panel + 1, &w.companion);
+    if (used > 0) {
+      ISA(use_weights)(s, q, begin, panel, &w.companion);
+      begin = panel;
+    }
+    ISA(accompany)(&w.companion, BLOCK_LINES);
+    if (__builtin_expect(_mm512_cmpgt_epi32_mask((__m512i)w.top, (__m512i)ISA(splat)(HEADROOM)) == 0, 1)) continue;
+    ISA(use_weights)(s, q, begin, panel, NULL);
     begin = panel;
     ISA(raise_tile_bases)(s, q, panel);
-    ISA(score_panel)(s, q, scores, q->bases, panel);
-    ISA(weigh_panel)(scores, weights, q->rows);
+    ISA(score_panel)(s, q, current, q->bases, panel, NULL);
+    w.companion.done = 0;
+    ISA(accompany)(&w.companion, BLOCK_LINES);
+    if (!is_last) ISA(score_panel)(s, q, next, q->bases, panel + 1, NULL);
   }
-  ISA(use_weights)(s, q, begin, panels);
+  ISA(use_weights)(s, q, begin, panels, NULL);
 }
 
+#undef GROUP
 #undef HEADROOM
 
 static void ISA(load_queries)(const ISA(tile_attention) *s, const ISA(tile_queries) *q) {
@@ -228,7 +256,7 @@ static void ISA(attend_tiles)(const fs_attention *op, int64_t begin, int64_t end
       memset(queries[i].output, 0, (size_t)(count - query_floats - base_floats) * sizeof(float));
     }
     const int64_t keys = op->causal && last < op->keys ? last : op->keys;
-    for (int64_t block = 0; block < fs_attention_blocks(keys, op->dimension); block++) {
+    for (int64_t block = 0; block < fs_attention_blocks(keys, op->dimension, true); block++) {
       ISA(choose_tile_block)(&s, block);
       for (int64_t i = 0; i < tiles; i++) ISA(attend_tile_block)(&s, &queries[i]);
     }

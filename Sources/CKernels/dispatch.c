@@ -116,18 +116,19 @@ int64_t fs_attention_queries(int64_t dimension) { return dimension <= 64 ? 512 :
 int64_t fs_attention_scratch_count(int64_t dimension, bool bfloat16) {
   enum { WIDEST_TILE = 64, TILED_QUERIES = 32 };
   int64_t padded = fs_attention_padded(dimension), queries = fs_attention_queries(dimension);
-  int64_t block = fs_attention_key_block(dimension);
-  if (packing_of(bfloat16) != FS_TILED_KEYS) return 2 * queries * (padded + 1) + block * WIDEST_TILE;
+  fs_key_packing packing = packing_of(bfloat16);
+  int64_t block = fs_attention_key_block(dimension, packing);
+  if (packing != FS_TILED_KEYS) return 2 * queries * (padded + 1) + block * WIDEST_TILE;
   return queries / TILED_QUERIES * fs_attention_tile_count(dimension) + TILED_QUERIES / 2 * block;
 }
 
-int64_t fs_attention_blocks(int64_t keys, int64_t dimension) {
-  int64_t block = fs_attention_key_block(dimension);
+int64_t fs_attention_blocks(int64_t keys, int64_t dimension, bool bfloat16) {
+  int64_t block = fs_attention_key_block(dimension, packing_of(bfloat16));
   return (keys + block - 1) / block;
 }
 
 int64_t fs_attention_packed_count(int64_t keys, int64_t dimension, bool bfloat16) {
-  return fs_attention_blocks(keys, dimension) * fs_attention_block_count(dimension, packing_of(bfloat16));
+  return fs_attention_blocks(keys, dimension, bfloat16) * fs_attention_block_count(dimension, packing_of(bfloat16));
 }
 
 void fs_pack_keys(const fs_attention *op, int64_t begin, int64_t end) {

@@ -137,7 +137,9 @@ static inline fs_winograd_layout fs_winograd_layout_of(const fs_convolution *op,
 
 // Attention's keys per block, and the floats of each: rows that do not lie a multiple of 256 bytes apart, so as to
 // spread over the sets of the cache.
-static inline int64_t fs_attention_key_block(int64_t dimension) { return dimension <= 64 ? 128 : 64; }
+static inline int64_t fs_attention_key_block(int64_t dimension, fs_key_packing packing) {
+  return (dimension <= 64 ? 128 : 64) * (packing == FS_TILED_KEYS ? 4 : 1);
+}
 static inline int64_t fs_attention_padded(int64_t dimension) { return (dimension + 7) / 8 * 8; }
 static inline int64_t fs_attention_key_stride(int64_t dimension) { return fs_attention_padded(dimension) + 8; }
 
@@ -157,7 +159,7 @@ static inline int64_t fs_attention_tile_count(int64_t dimension) {
 static inline int64_t fs_attention_block_count(int64_t dimension, fs_key_packing packing) {
   int64_t row = fs_attention_key_stride(dimension) + fs_attention_padded(dimension);
   int64_t tiled = (fs_attention_tiled_bytes(dimension) + 2 * fs_attention_tiled_columns(dimension)) / 4;
-  return fs_attention_key_block(dimension) * (packing == FS_TILED_KEYS ? tiled : packing == FS_PAIRED_KEYS ? row / 2 : row);
+  return fs_attention_key_block(dimension, packing) * (packing == FS_TILED_KEYS ? tiled : packing == FS_PAIRED_KEYS ? row / 2 : row);
 }
 
 static inline int64_t fs_padded_lines(int64_t count) { return (count + FS_LINE - 1) / FS_LINE * FS_LINE; }

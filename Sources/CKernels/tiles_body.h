@@ -38,29 +38,17 @@ typedef struct {
   ISA(pixel_scale) *pixel_scales;  // for int8, [tap][CHUNK_LINES]
 } ISA(tiling);
 
-// What is left to do for a block once its products are there. Vectors do it by rows along with the next products, for
-// which they are not needed.
-typedef struct ISA(rest) {
-  void (*finish)(const struct ISA(rest) *rest, int64_t begin, int64_t end);
-  const ISA(tiling) *t;
-  const fs_convolution *op;  // what sums are finished by
-  ISA(place) place, next;    // of the block, and of the one whose products are added up meanwhile
-  bool resumes;              // whether earlier sums wait in the output
-  int64_t done;
-  // For int8, whose sums are of one tap.
-  int64_t tap;
-  const char *weights;
-  float *tile;
-  float *sums;  // [BLOCK_LINES][FS_PANEL]
-} ISA(rest);
+// Work of vectors on a block's rows, done along with the products of another block: `share` rows with every line.
+typedef struct ISA(companion) {
+  void (*work)(struct ISA(companion) *companion, int64_t begin, int64_t end);
+  int64_t done, rows, share;
+} ISA(companion);
 
-INLINE void ISA(finish_some)(ISA(rest) *rest, int64_t rows) {
-  int64_t begin = rest->done, left = rest->place.rows - begin, ahead = rest->next.rows - begin;
-  const ISA(place) *next = &rest->next;
-  if (ahead > 0)
-    ISA(prefetch_output)(next->op, next->row + begin, ahead < rows ? ahead : rows, next->column, next->columns);
-  rest->done += left < rows ? left : rows;
-  if (left > 0) rest->finish(rest, begin, rest->done);
+INLINE void ISA(accompany)(ISA(companion) *c, int64_t rows) {
+  const int64_t begin = c->done, left = c->rows - begin;
+  if (left <= 0) return;
+  c->done += left < rows ? left : rows;
+  c->work(c, begin, c->done);
 }
 
 // The byte of a tap's channels with which a line starts. Where the last line would reach beyond them it starts earlier,
@@ -127,10 +115,10 @@ enum { SUM_STRIDE = 4 * 32 };  // FS_PANEL floats
 INLINE ISA(start) ISA(start_of)(const void *sums) { return (ISA(start)){sums, SUM_STRIDE, TILE_BYTES}; }
 
 // sums[BLOCK_LINES][FS_PANEL] := `start` + the products of the lines begin ..< end, from `a` on, for `rows` x `columns`
-// tiles; meanwhile the `rest` of another block is done.
+// tiles; meanwhile a companion is at work.
 INLINE void ISA(sum_tiles)(
   const ISA(tiling) *t, const int rows, const int columns, const bool is_int8, ISA(start) start, void *sums,
-  const char *a, const char *weights, int64_t width, int64_t begin, int64_t end, ISA(rest) *rest) {
+  const char *a, const char *weights, int64_t width, int64_t begin, int64_t end, ISA(companion) *companion) {
   const int64_t stride = 4 * width, tap_stride = t->column_bytes * width, lower = TILE_LINES * SUM_STRIDE;
   int64_t step = begin % t->steps;
   weights += begin / t->steps * tap_stride;
@@ -148,7 +136,6 @@ INLINE void ISA(sum_tiles)(
   }
   const ISA(ahead) ahead = t->ahead;
   const char *pixels = ahead.pixels;
-  const int64_t share = (BLOCK_LINES + end - begin - 1) / (end - begin);
   for (int64_t line = begin; line < end; line++, a += LINE_BLOCK_BYTES) {
     const char *b = weights + ISA(line_offset)(t, step) * width;
     _tile_loadd(4, a, TILE_BYTES);
@@ -160,7 +147,7 @@ INLINE void ISA(sum_tiles)(
       ADD_PRODUCT(1, 4, 7)
     }
     for (int64_t i = 0; i < ahead.pixel_lines; i++, pixels += 64) _mm_prefetch(pixels, _MM_HINT_T1);
-    if (rest) ISA(finish_some)(rest, share);
+    if (companion) ISA(accompany)(companion, companion->share);
     if (rows > 1) {
       _tile_loadd(5, a + TILE_LINES * TILE_BYTES, TILE_BYTES);
       ADD_PRODUCT(2, 5, 6)
@@ -182,12 +169,12 @@ INLINE void ISA(sum_tiles)(
 INLINE void ISA(sum_block)(
   const ISA(tiling) *t, const bool is_int8, ISA(start) start, void *sums, const char *a, const char *weights,
   int64_t rows, int64_t width, int64_t begin, int64_t end,
-  ISA(rest) *rest) {
+  ISA(companion) *companion) {
   const bool is_tall = rows > TILE_LINES, is_wide = width > TILE_LINES;
-  if (is_tall && is_wide) ISA(sum_tiles)(t, 2, 2, is_int8, start, sums, a, weights, width, begin, end, rest);
-  else if (is_tall) ISA(sum_tiles)(t, 2, 1, is_int8, start, sums, a, weights, width, begin, end, rest);
-  else if (is_wide) ISA(sum_tiles)(t, 1, 2, is_int8, start, sums, a, weights, width, begin, end, rest);
-  else ISA(sum_tiles)(t, 1, 1, is_int8, start, sums, a, weights, width, begin, end, rest);
+  if (is_tall && is_wide) ISA(sum_tiles)(t, 2, 2, is_int8, start, sums, a, weights, width, begin, end, companion);
+  else if (is_tall) ISA(sum_tiles)(t, 2, 1, is_int8, start, sums, a, weights, width, begin, end, companion);
+  else if (is_wide) ISA(sum_tiles)(t, 1, 2, is_int8, start, sums, a, weights, width, begin, end, companion);
+  else ISA(sum_tiles)(t, 1, 1, is_int8, start, sums, a, weights, width, begin, end, companion);
 }
 
 // Brings the line `step` of the pixels of up to BLOCK_LINES rows into one line of a block.
@@ -245,6 +232,26 @@ INLINE void ISA(fill_chunk)(const ISA(tiling) *t, ISA(pixel_reader) read, ISA(li
   }
 }
 
+// What is left to do for a block once its products are there.
+typedef struct {
+  ISA(companion) companion;
+  const ISA(tiling) *t;
+  const fs_convolution *op;  // what sums are finished by
+  ISA(place) place, next;    // of the block, and of the one whose products are added up meanwhile
+  bool resumes;              // whether earlier sums wait in the output
+  // For int8, whose sums are of one tap.
+  int64_t tap;
+  const char *weights;
+  float *tile;
+  float *sums;  // [BLOCK_LINES][FS_PANEL]
+} ISA(rest);
+
+INLINE void ISA(prefetch_next)(const ISA(rest) *rest, int64_t begin, int64_t end) {
+  const ISA(place) *next = &rest->next;
+  if (next->rows < end) end = next->rows;
+  if (begin < end) ISA(prefetch_output)(next->op, next->row + begin, end - begin, next->column, next->columns);
+}
+
 // What to fetch along with the products of a block and a panel.
 INLINE ISA(ahead) ISA(look_ahead)(
   const ISA(tiling) *t, int64_t panel, int64_t panel_begin, int64_t panel_end, int64_t block, int64_t row_end) {
@@ -267,7 +274,7 @@ INLINE ISA(ahead) ISA(look_ahead)(
 // The convolution in parts of `span` lines, which with its number of taps and channels alone decides the order of sums.
 INLINE void ISA(convolve_chunks)(
   ISA(tiling) *t, int64_t span, const bool is_int8, ISA(pixel_reader) read, ISA(line_filler) fill,
-  void (*finish)(const ISA(rest) *, int64_t, int64_t), int64_t row_begin, int64_t row_end, int64_t panel_begin,
+  void (*finish)(ISA(companion) *, int64_t, int64_t), int64_t row_begin, int64_t row_end, int64_t panel_begin,
   int64_t panel_end) {
   const fs_convolution *op = t->op;
   const int64_t lines = t->taps * t->steps, panel_bytes = t->first_bytes + t->taps * t->column_bytes;
@@ -306,20 +313,21 @@ INLINE void ISA(convolve_chunks)(
             const int other = rest == rests;
             ISA(rest) *next = rests + other;
             *next = (ISA(rest)){
-              .finish = finish, .t = t, .op = t->end < lines ? &unfinished : op, .place = place,
+              .companion = {finish, 0, rows, (BLOCK_LINES + unit - 1) / unit}, .t = t, .op = t->end < lines ? &unfinished : op, .place = place,
               .resumes = t->begin > 0, .tap = line / t->steps, .weights = weights, .tile = tile,
               .sums = sums[other]};
             if (rest) rest->next = place;
             const char *first = weights + (is_int8 ? 8 : 0) * width;
             ISA(sum_block)(
-              t, is_int8, ISA(start_of)(NULL), next->sums, a, first, rows, width, line, line + unit, rest);
-            if (rest) ISA(finish_some)(rest, BLOCK_LINES);
+              t, is_int8, ISA(start_of)(NULL), next->sums, a, first, rows, width, line, line + unit,
+              rest ? &rest->companion : NULL);
+            if (rest) ISA(accompany)(&rest->companion, BLOCK_LINES);
             rest = next;
           }
         }
       }
       // Where lines are filled again, and where sums wait, nothing is left to do.
-      ISA(finish_some)(rest, BLOCK_LINES);
+      ISA(accompany)(&rest->companion, BLOCK_LINES);
       rest = NULL;
     }
   }
@@ -343,7 +351,9 @@ INLINE void ISA(add_waiting)(const ISA(rest) *rest, float *sums, int64_t begin, 
     }
 }
 
-static void ISA(finish_floats)(const ISA(rest) *rest, int64_t begin, int64_t end) {
+static void ISA(finish_floats)(ISA(companion) *companion, int64_t begin, int64_t end) {
+  const ISA(rest) *rest = (const ISA(rest) *)companion;
+  ISA(prefetch_next)(rest, begin, end);
   const ISA(place) *place = &rest->place;
   float *sums = rest->sums + begin * FS_PANEL;
   if (rest->resumes) ISA(add_waiting)(rest, sums, begin, end);

@@ -46,8 +46,10 @@ static void ISA(copy_int8_line)(
 }
 
 // Brings a tap's sums to their true scale before they are added.
-static void ISA(finish_tap)(const ISA(rest) *rest, int64_t begin, int64_t end) {
+static void ISA(finish_tap)(ISA(companion) *companion, int64_t begin, int64_t end) {
 #pragma clang fp contract(off)
+  const ISA(rest) *rest = (const ISA(rest) *)companion;
+  ISA(prefetch_next)(rest, begin, end);
   const ISA(tiling) *t = rest->t;
   const ISA(place) *place = &rest->place;
   const int64_t width = ISA(panel_width)(t->op, place->column), first = t->begin / t->steps;

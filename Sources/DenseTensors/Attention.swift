@@ -80,7 +80,7 @@ extension DenseTensor where Scalar == Float {
     let blocks = (length + blockLength - 1) / blockLength
     let scratchCount = Int(fs_attention_scratch_count(Int64(dimension), precision == .bfloat16))
     let longest = Int64(keyValues.map(\.length).max() ?? 0)
-    let keyBlocks = Int(fs_attention_blocks(longest, Int64(dimension)))
+    let keyBlocks = Int(fs_attention_blocks(longest, Int64(dimension), precision == .bfloat16))
     let packedCount = Int(fs_attention_packed_count(longest, Int64(dimension), precision == .bfloat16))
     let packed = DenseStorage<Float>(count: batch * heads * packedCount)
     let (query, output) = (queries.storage.elements.baseAddress!, result.storage.elements.baseAddress!)
@@ -101,14 +101,14 @@ extension DenseTensor where Scalar == Float {
         ThreadPool.forEach(batch * heads * keyBlocks) { task in
           let (image, head, block) = (task / keyBlocks / heads, task / keyBlocks % heads, task % keyBlocks)
           var operation = operation(image: image, head: head)
-          let end = min(Int64(block) + 1, fs_attention_blocks(operation.keys, operation.dimension))
+          let end = min(Int64(block) + 1, fs_attention_blocks(operation.keys, operation.dimension, operation.bfloat16))
           fs_pack_keys(&operation, Int64(block), end)
         }
       }
       ThreadPool.forEach(batch * heads * blocks) { task in
         let (image, head, block) = (task / blocks / heads, task / blocks % heads, task % blocks)
         var operation = operation(image: image, head: head)
-        if !packsAhead { fs_pack_keys(&operation, 0, fs_attention_blocks(operation.keys, operation.dimension)) }
+        if !packsAhead { fs_pack_keys(&operation, 0, fs_attention_blocks(operation.keys, operation.dimension, operation.bfloat16)) }
         fs_attend(
           &operation, Int64(block * blockLength), Int64(min((block + 1) * blockLength, length)),
           threadScratch(scratchCount))

@@ -51,7 +51,7 @@ extension KernelTests {
         key_stride: Int64(keyStride), keys: Int64(keys), dimension: Int64(dimension),
         scale: scale, causal: isCausal, bfloat16: isRounded, packed: packed.pointer, output: output.pointer,
         output_stride: Int64(outputStride))
-      fs_pack_keys(&operation, 0, fs_attention_blocks(Int64(keys), Int64(dimension)))
+      fs_pack_keys(&operation, 0, fs_attention_blocks(Int64(keys), Int64(dimension), isRounded))
       for piece in pieces ?? [0..<length] {
         fs_attend(&operation, Int64(piece.lowerBound), Int64(piece.upperBound), scratch.pointer)
       }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 // Calls of malloc, calloc, realloc and the aligned allocators in this process so far; 0 where they cannot be counted.
@@ -10,7 +11,7 @@ void bench_stream_copy(void *target, const void *source, int64_t bytes);
 
 // Each runs an instruction over and over, in `rounds` x some number of independent chains, and returns the number of
 // multiplications and additions that this was: fused multiply-add in single precision, and dot products of bfloat16
-// and of 8-bit integers. 0 where the CPU has no such instruction.
+// and of 8-bit integers, `tiles` of them at once where asked for. 0 where the CPU has no such instruction.
 double bench_multiply_add(int64_t rounds);
-double bench_bfloat16_dot(int64_t rounds);
-double bench_int8_dot(int64_t rounds);
+double bench_bfloat16_dot(int64_t rounds, bool tiles);
+double bench_int8_dot(int64_t rounds, bool tiles);

@@ -60,9 +60,10 @@ struct MachinePeaks: Encodable {
   }
 
   static func measure(on threads: Threads) -> MachinePeaks {
-    MachinePeaks(
-      float32: rate(threads, bench_multiply_add) ?? 0, bfloat16: rate(threads, bench_bfloat16_dot),
-      int8: rate(threads, bench_int8_dot),
+    let tiles = ThreadPool.instructionSet == "amx"
+    return MachinePeaks(
+      float32: rate(threads, bench_multiply_add) ?? 0, bfloat16: rate(threads) { bench_bfloat16_dot($0, tiles) },
+      int8: rate(threads) { bench_int8_dot($0, tiles) },
       copies: Dictionary(
         uniqueKeysWithValues: Activation.allCases.map { ($0, copyRate(threads, bytes: $0.bytes)) }))
   }

@@ -165,7 +165,7 @@ typedef struct {
 } fs_attention;
 
 // Keys are packed in blocks, each by itself.
-int64_t fs_attention_blocks(int64_t keys, int64_t dimension);
+int64_t fs_attention_blocks(int64_t keys, int64_t dimension, bool bfloat16);
 int64_t fs_attention_packed_count(int64_t keys, int64_t dimension, bool bfloat16);
 void fs_pack_keys(const fs_attention *op, int64_t block_begin, int64_t block_end);
 
