@@ -146,25 +146,40 @@ INLINE void ISA(use_weights)(
       q->rows, ISA(value_width)(s, c), begin, end, companion);
 }
 
-// Gives each query whose scores of a panel lie too far above its base another one, and scales what it has summed up.
+// The largest of a row of scores; NaN where one of them is.
+INLINE float ISA(largest_score)(const float *scores) {
+  vf low = ISA(load)(scores), high = ISA(load)(scores + LANES);
+  if (_mm512_cmp_ps_mask((__m512)low, (__m512)high, _CMP_UNORD_Q) != 0) return NAN;
+  return _mm512_reduce_max_ps((__m512)ISA(max)(low, high));
+}
+
+// Gives each query whose `scores` of a panel, above 0, lie too far above its base another one, and scales what it has
+// summed up.
 static __attribute__((noinline)) void ISA(raise_tile_bases)(
-  const ISA(tile_attention) *s, const ISA(tile_queries) *q, int64_t panel) {
-  float scores[BLOCK_LINES * FS_PANEL] __attribute__((aligned(64)));
-  ISA(score_panel)(s, q, scores, NULL, panel, NULL);
+  const ISA(tile_attention) *s, const ISA(tile_queries) *q, const float *scores, bool is_first) {
   for (int64_t r = 0; r < q->rows; r++) {
-    float top = scores[r * FS_PANEL], base = -q->bases[r * LANES];
-    for (int64_t key = 1; key < FS_PANEL; key++) {
-      float score = scores[r * FS_PANEL + key];
-      if (!(score <= top)) top = top != top ? top : score;
-    }
+    const float top = ISA(largest_score)(scores + r * FS_PANEL), base = -q->bases[r * LANES];
     if (top - base <= HEADROOM) continue;
-    float raised = ceilf(top), factor = ISA(exp2)(ISA(splat)(base - raised))[0];
+    const float raised = ceilf(top);
     ISA(store)(q->bases + r * LANES, ISA(splat)(-raised));
+    if (is_first) continue;
+    const float factor = ISA(exp2)(ISA(splat)(base - raised))[0];
     for (int64_t c = 0; c < s->columns; c += LANES) {
       float *output = q->output + c / FS_PANEL * BLOCK_LINES * FS_PANEL + r * FS_PANEL + c % FS_PANEL;
       ISA(store)(output, ISA(load)(output) * factor);
     }
   }
+}
+
+// scores := the scores of the first of all panels, from which the bases are chosen.
+INLINE void ISA(score_first_panel)(const ISA(tile_attention) *s, const ISA(tile_queries) *q, float *scores) {
+  ISA(score_panel)(s, q, scores, NULL, 0, NULL);
+  ISA(raise_tile_bases)(s, q, scores, true);
+  for (int64_t r = 0; r < q->rows; r++)
+    for (int64_t c = 0; c < FS_PANEL; c += LANES) {
+      float *target = scores + r * FS_PANEL + c;
+      ISA(store)(target, ISA(load)(target) + ISA(load)(q->bases + r * LANES));
+    }
 }
 
 // Adds the current block of keys to a tile of queries. While the scores of one panel become weights, those of the next
@@ -173,8 +188,8 @@ static void ISA(attend_tile_block)(const ISA(tile_attention) *s, const ISA(tile_
   float scores[2][BLOCK_LINES * FS_PANEL] __attribute__((aligned(64)));
   const int64_t panels = (s->keys + FS_PANEL - 1) / FS_PANEL;
   int64_t begin = 0;  // the first panel whose weights are yet to be used
-  if (s->first_key == 0) ISA(raise_tile_bases)(s, q, 0);
-  ISA(score_panel)(s, q, scores[0], q->bases, 0, NULL);
+  if (s->first_key == 0) ISA(score_first_panel)(s, q, scores[0]);
+  else ISA(score_panel)(s, q, scores[0], q->bases, 0, NULL);
   for (int64_t panel = 0; panel < panels; panel++) {
     const bool is_last = panel + 1 == panels;
     const int64_t used = panel - begin == GROUP ? GROUP * ((s->columns + FS_PANEL - 1) / FS_PANEL) : 0;
@@ -192,7 +207,8 @@ static void ISA(attend_tile_block)(const ISA(tile_attention) *s, const ISA(tile_
     if (__builtin_expect(_mm512_cmpgt_epi32_mask((__m512i)w.top, (__m512i)ISA(splat)(HEADROOM)) == 0, 1)) continue;
     ISA(use_weights)(s, q, begin, panel, NULL);
     begin = panel;
-    ISA(raise_tile_bases)(s, q, panel);
+    ISA(score_panel)(s, q, current, NULL, panel, NULL);
+    ISA(raise_tile_bases)(s, q, current, false);
     ISA(score_panel)(s, q, current, q->bases, panel, NULL);
     w.companion.done = 0;
     ISA(accompany)(&w.companion, BLOCK_LINES);

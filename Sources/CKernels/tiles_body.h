@@ -232,18 +232,21 @@ INLINE void ISA(fill_chunk)(const ISA(tiling) *t, ISA(pixel_reader) read, ISA(li
   }
 }
 
+// Equal parts of `all`, each of at most `most`.
+INLINE int64_t ISA(equal_parts)(int64_t all, int64_t most) {
+  int64_t parts = (all + most - 1) / most;
+  return (all + parts - 1) / parts;
+}
+
 // What is left to do for a block once its products are there.
 typedef struct {
   ISA(companion) companion;
   const ISA(tiling) *t;
   const fs_convolution *op;  // what sums are finished by
   ISA(place) place, next;    // of the block, and of the one whose products are added up meanwhile
-  bool resumes;              // whether earlier sums wait in the output
-  // For int8, whose sums are of one tap.
-  int64_t tap;
-  const char *weights;
-  float *tile;
-  float *sums;  // [BLOCK_LINES][FS_PANEL]
+  int64_t first, end;        // the lines that are added up in `sums`
+  float *sums, *tile;        // [BLOCK_LINES][FS_PANEL]; the tile has earlier sums of the chunk
+  const char *weights;       // the panel's, for int8
 } ISA(rest);
 
 INLINE void ISA(prefetch_next)(const ISA(rest) *rest, int64_t begin, int64_t end) {
@@ -271,11 +274,13 @@ INLINE ISA(ahead) ISA(look_ahead)(
   return ahead;
 }
 
-// The convolution in parts of `span` lines, which with its number of taps and channels alone decides the order of sums.
+// The convolution in sums of `unit` lines, which with its number of taps and channels alone decide the order of sums; and
+// in parts of `span` lines, a multiple.
 INLINE void ISA(convolve_chunks)(
-  ISA(tiling) *t, int64_t span, const bool is_int8, ISA(pixel_reader) read, ISA(line_filler) fill,
+  ISA(tiling) *t, int64_t unit, int64_t span, const bool is_int8, ISA(pixel_reader) read, ISA(line_filler) fill,
   void (*finish)(ISA(companion) *, int64_t, int64_t), int64_t row_begin, int64_t row_end, int64_t panel_begin,
   int64_t panel_end) {
+  if (row_begin >= row_end || panel_begin >= panel_end) return;
   const fs_convolution *op = t->op;
   const int64_t lines = t->taps * t->steps, panel_bytes = t->first_bytes + t->taps * t->column_bytes;
   float tile[BLOCK_LINES * FS_PANEL] __attribute__((aligned(64)));
@@ -288,8 +293,8 @@ INLINE void ISA(convolve_chunks)(
   if (op->gated) span = lines;
   int64_t fitting = CHUNK_LINES * SPAN / span / BLOCK_LINES * BLOCK_LINES;
   int64_t most = fitting < BLOCK_LINES ? BLOCK_LINES : fitting < CHUNK_LINES ? fitting : CHUNK_LINES;
-  int64_t chunk_rows = row_end - row_begin < most ? row_end - row_begin : most;
-  int64_t blocks = (chunk_rows + BLOCK_LINES - 1) / BLOCK_LINES, taps = (span + t->steps - 1) / t->steps;
+  int64_t blocks = (ISA(equal_parts)(row_end - row_begin, most) + BLOCK_LINES - 1) / BLOCK_LINES;
+  int64_t chunk_rows = blocks * BLOCK_LINES, taps = (span + t->steps - 1) / t->steps;
   int64_t line_bytes = blocks * span * LINE_BLOCK_BYTES;
   t->lines = fs_thread_scratch((size_t)(line_bytes + taps * CHUNK_LINES * (int64_t)sizeof(ISA(pixel_scale))));
   t->pixel_scales = (ISA(pixel_scale) *)(t->lines + line_bytes);
@@ -298,7 +303,7 @@ INLINE void ISA(convolve_chunks)(
     t->rows = row_end - t->row < chunk_rows ? row_end - t->row : chunk_rows;
     for (t->begin = 0; t->begin < lines; t->begin += span) {
       t->end = t->begin + span < lines ? t->begin + span : lines;
-      const int64_t count = t->end - t->begin, unit = is_int8 ? t->steps : count;
+      const int64_t count = t->end - t->begin;
       ISA(fill_chunk)(t, read, fill);
       for (int64_t panel = panel_begin; panel < panel_end; panel++) {
         const int64_t column = panel * FS_PANEL, width = ISA(panel_width)(op, column);
@@ -309,20 +314,21 @@ INLINE void ISA(convolve_chunks)(
           const ISA(place) place = {op, t->row + block, rows, column, columns};
           const char *a = t->lines + block / BLOCK_LINES * count * LINE_BLOCK_BYTES;
           t->ahead = ISA(look_ahead)(t, panel, panel_begin, panel_end, block / BLOCK_LINES, row_end);
-          for (int64_t line = t->begin; line < t->end; line += unit, a += unit * LINE_BLOCK_BYTES) {
+          for (int64_t line = t->begin, end; line < t->end; line = end) {
+            end = line + unit < t->end ? line + unit : t->end;
             const int other = rest == rests;
             ISA(rest) *next = rests + other;
             *next = (ISA(rest)){
-              .companion = {finish, 0, rows, (BLOCK_LINES + unit - 1) / unit}, .t = t, .op = t->end < lines ? &unfinished : op, .place = place,
-              .resumes = t->begin > 0, .tap = line / t->steps, .weights = weights, .tile = tile,
-              .sums = sums[other]};
+              .companion = {finish, 0, rows, (BLOCK_LINES + end - line - 1) / (end - line)}, .t = t,
+              .op = end < lines ? &unfinished : op, .place = place, .first = line, .end = end, .sums = sums[other],
+              .tile = tile, .weights = weights};
             if (rest) rest->next = place;
-            const char *first = weights + (is_int8 ? 8 : 0) * width;
             ISA(sum_block)(
-              t, is_int8, ISA(start_of)(NULL), next->sums, a, first, rows, width, line, line + unit,
-              rest ? &rest->companion : NULL);
+              t, is_int8, ISA(start_of)(NULL), next->sums, a, weights + (is_int8 ? 8 : 0) * width, rows, width, line,
+              end, rest ? &rest->companion : NULL);
             if (rest) ISA(accompany)(&rest->companion, BLOCK_LINES);
             rest = next;
+            a += (end - line) * LINE_BLOCK_BYTES;
           }
         }
       }
@@ -334,38 +340,36 @@ INLINE void ISA(convolve_chunks)(
   _tile_release();
 }
 
-// Equal parts of `lines`, each of at most `most`.
-INLINE int64_t ISA(equal_parts)(int64_t lines, int64_t most) {
-  int64_t parts = (lines + most - 1) / most;
-  return (lines + parts - 1) / parts;
-}
-
-// sums += what waits in the output.
-INLINE void ISA(add_waiting)(const ISA(rest) *rest, float *sums, int64_t begin, int64_t end) {
+// sums += the sums before them, of the same rows: in the tile, or in the output where the chunk starts with them.
+INLINE void ISA(add_earlier)(const ISA(rest) *rest, float *sums, int64_t begin, int64_t end) {
   const fs_convolution *op = rest->t->op;
-  const float *output = op->output + (rest->place.row + begin) * op->outputs + rest->place.column;
-  for (int64_t r = begin; r < end; r++, output += op->outputs, sums += FS_PANEL)
-    for (int64_t c = 0; c < rest->place.columns; c += LANES) {
-      vf waiting = ISA(load_part)(output + c, rest->place.columns - c < LANES ? rest->place.columns - c : LANES);
-      ISA(store)(sums + c, waiting + ISA(load)(sums + c));
-    }
+  const int64_t columns = rest->place.columns;
+  bool is_first = rest->first == rest->t->begin;
+  const float *earlier = is_first ? op->output + (rest->place.row + begin) * op->outputs + rest->place.column
+                                  : rest->tile + begin * FS_PANEL;
+  for (int64_t r = begin; r < end; r++, earlier += is_first ? op->outputs : FS_PANEL, sums += FS_PANEL)
+    for (int64_t c = 0; c < columns; c += LANES)
+      ISA(store)(
+        sums + c, ISA(load_part)(earlier + c, columns - c < LANES ? columns - c : LANES) + ISA(load)(sums + c));
 }
 
 static void ISA(finish_floats)(ISA(companion) *companion, int64_t begin, int64_t end) {
   const ISA(rest) *rest = (const ISA(rest) *)companion;
-  ISA(prefetch_next)(rest, begin, end);
   const ISA(place) *place = &rest->place;
   float *sums = rest->sums + begin * FS_PANEL;
-  if (rest->resumes) ISA(add_waiting)(rest, sums, begin, end);
-  ISA(finish)(rest->op, sums, place->row + begin, end - begin, place->column, place->columns);
+  ISA(prefetch_next)(rest, begin, end);
+  if (rest->first > 0) ISA(add_earlier)(rest, sums, begin, end);
+  if (rest->end < rest->t->end)
+    memcpy(rest->tile + begin * FS_PANEL, sums, (size_t)((end - begin) * FS_PANEL) * sizeof(float));
+  else ISA(finish)(rest->op, sums, place->row + begin, end - begin, place->column, place->columns);
 }
 
 static void ISA(convolve_bfloat16_tiles)(
   const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
   ISA(tiling) t = ISA(convolution_tiling)(
     op, 2, 2 * fs_bfloat16_padded(op->channels), 0, fs_bfloat16_stride(op->channels));
+  int64_t unit = ISA(equal_parts)(t.taps * t.steps, SPAN);
   ISA(convolve_chunks)(
-    &t, ISA(equal_parts)(t.taps * t.steps, SPAN), false, NULL,
-    t.taps > 1 ? ISA(copy_bfloat16_line) : ISA(round_line), ISA(finish_floats), row_begin, row_end, panel_begin,
-    panel_end);
+    &t, unit, unit, false, NULL, t.taps > 1 ? ISA(copy_bfloat16_line) : ISA(round_line), ISA(finish_floats), row_begin,
+    row_end, panel_begin, panel_end);
 }

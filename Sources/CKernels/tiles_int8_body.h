@@ -45,48 +45,41 @@ static void ISA(copy_int8_line)(
   }
 }
 
-// Brings a tap's sums to their true scale before they are added.
+// Brings a tap's sums to their true scale and adds them to the earlier ones.
 static void ISA(finish_tap)(ISA(companion) *companion, int64_t begin, int64_t end) {
 #pragma clang fp contract(off)
   const ISA(rest) *rest = (const ISA(rest) *)companion;
-  ISA(prefetch_next)(rest, begin, end);
   const ISA(tiling) *t = rest->t;
   const ISA(place) *place = &rest->place;
-  const int64_t width = ISA(panel_width)(t->op, place->column), first = t->begin / t->steps;
+  const int64_t tap = rest->first / t->steps, width = ISA(panel_width)(t->op, place->column);
   const float *steps = (const float *)rest->weights;
-  const int32_t *weight_sums = (const int32_t *)(rest->weights + (4 + rest->tap * t->column_bytes) * width);
-  const ISA(pixel_scale) *scales = t->pixel_scales + ISA(pixel_index)(t, rest->tap, place->row - t->row);
-  const bool is_last = rest->tap == t->taps - 1;
-  float *tile = rest->tile + begin * FS_PANEL;
-  if (rest->tap == first && rest->resumes) {
-    memset(tile, 0, (size_t)(end - begin) * FS_PANEL * sizeof(float));
-    ISA(add_waiting)(rest, tile, begin, end);
-  }
-  for (int64_t r = begin; r < end; r++) {
-    const float step = scales[r].step;
-    const int32_t zero = scales[r].zero;
-    const vi *sums = (const vi *)(rest->sums + r * FS_PANEL);
+  const int32_t *weight_sums = (const int32_t *)(rest->weights + (4 + tap * t->column_bytes) * width);
+  const ISA(pixel_scale) *scales = t->pixel_scales + ISA(pixel_index)(t, tap, place->row - t->row);
+  ISA(prefetch_next)(rest, begin, end);
+  for (int64_t r = begin; r < end; r++)
     for (int64_t c = 0; c < width; c += LANES) {
-      float *target = rest->tile + r * FS_PANEL + c;
-      vi exact = sums[c / LANES] - *(const vi *)(weight_sums + c) * zero;
-      vf sum = __builtin_convertvector(exact, vf) * step;
-      if (rest->tap > 0) sum += ISA(load)(target);
-      if (is_last) sum *= ISA(load)(steps + c);
-      ISA(store)(target, sum);
+      float *target = rest->sums + r * FS_PANEL + c;
+      vi exact = *(const vi *)target - *(const vi *)(weight_sums + c) * scales[r].zero;
+      ISA(store)(target, __builtin_convertvector(exact, vf) * scales[r].step);
     }
-  }
-  if (rest->tap + 1 < t->end / t->steps) return;
-  ISA(finish)(rest->op, tile, place->row + begin, end - begin, place->column, place->columns);
+  float *sums = rest->sums + begin * FS_PANEL, *tile = rest->tile + begin * FS_PANEL;
+  if (tap > 0) ISA(add_earlier)(rest, sums, begin, end);
+  for (int64_t r = begin; r < end && tap == t->taps - 1; r++)
+    for (int64_t c = 0; c < width; c += LANES) {
+      float *target = rest->sums + r * FS_PANEL + c;
+      ISA(store)(target, ISA(load)(target) * ISA(load)(steps + c));
+    }
+  if (rest->end < t->end) memcpy(tile, sums, (size_t)((end - begin) * FS_PANEL) * sizeof(float));
+  else ISA(finish)(rest->op, sums, place->row + begin, end - begin, place->column, place->columns);
 }
 
 static void ISA(convolve_int8_tiles)(
   const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
   ISA(tiling) t = ISA(convolution_tiling)(
     op, 1, fs_int8_padded(op->channels), 4, fs_int8_bytes(op->channels));
-  int64_t most = SPAN / t.steps;
+  int64_t most = SPAN / t.steps, span = ISA(equal_parts)(t.taps, most > 0 ? most : 1) * t.steps;
   ISA(convolve_chunks)(
-    &t, ISA(equal_parts)(t.taps, most > 0 ? most : 1) * t.steps, true,
-    t.taps > 1 ? ISA(read_scales) : ISA(measure_pixels), t.taps > 1 ? ISA(copy_int8_line) : ISA(quantize_line),
-    ISA(finish_tap), row_begin, row_end, panel_begin,
+    &t, t.steps, span, true, t.taps > 1 ? ISA(read_scales) : ISA(measure_pixels),
+    t.taps > 1 ? ISA(copy_int8_line) : ISA(quantize_line), ISA(finish_tap), row_begin, row_end, panel_begin,
     panel_end);
 }

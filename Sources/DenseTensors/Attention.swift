@@ -108,7 +108,9 @@ extension DenseTensor where Scalar == Float {
       ThreadPool.forEach(batch * heads * blocks) { task in
         let (image, head, block) = (task / blocks / heads, task / blocks % heads, task % blocks)
         var operation = operation(image: image, head: head)
-        if !packsAhead { fs_pack_keys(&operation, 0, fs_attention_blocks(operation.keys, operation.dimension, operation.bfloat16)) }
+        if !packsAhead {
+          fs_pack_keys(&operation, 0, fs_attention_blocks(operation.keys, operation.dimension, operation.bfloat16))
+        }
         fs_attend(
           &operation, Int64(block * blockLength), Int64(min((block + 1) * blockLength, length)),
           threadScratch(scratchCount))

@@ -90,7 +90,9 @@ extension KernelTests {
       }
       for column in 0..<dimension {
         values[column] = weighted(column) { $0 }
-        if isRounded { spread = max(spread, weighted(column) { abs($0) }, weighted(column) { abs($0 - values[column]) }) }
+        if isRounded {
+          spread = max(spread, weighted(column) { abs($0) }, weighted(column) { abs($0 - values[column]) })
+        }
       }
       // A score is off by a few roundings of the sum of its products' sizes, 2^x by two; both change the weights and
       // their total. The values are at most 1; the sum over the keys is rounded as often as there are keys. Weights are

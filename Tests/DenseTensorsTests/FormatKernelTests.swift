@@ -14,6 +14,10 @@ extension KernelTests {
       ConvolutionProblem(images: 1, height: 3, width: 3, channels: 43, outputs: 17),
       ConvolutionProblem(
         images: 1, height: 1, width: 99, channels: 384, outputs: 37, kernel: (1, 1), padding: .init(0)),
+      // More rows, taps and channels than a chunk of tiles has at once.
+      ConvolutionProblem(images: 2, height: 11, width: 13, channels: 331, outputs: 50),
+      ConvolutionProblem(
+        images: 1, height: 1, width: 41, channels: 2700, outputs: 33, kernel: (1, 1), padding: .init(0)),
     ]
 
   @Test(arguments: instructionSets, formatProblems) func float16Weights(_ set: String, _ problem: ConvolutionProblem) {

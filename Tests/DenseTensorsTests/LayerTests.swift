@@ -133,7 +133,7 @@ extension KernelTests {
   }
 
   /// In the same bits as the layer and the gates one after the other.
-  @Test(arguments: WeightFormat.allCases, [(1, 1, 32), (13, 40, 96), (100, 33, 64), (500, 64, 320)])
+  @Test(arguments: WeightFormat.allCases, [(1, 1, 32), (13, 40, 96), (100, 33, 64), (500, 64, 320), (40, 2600, 32)])
   func gatedLayer(_ format: WeightFormat, _ sizes: (rows: Int, channels: Int, outputs: Int)) {
     let (rows, channels, outputs) = sizes
     var numbers = TestNumbers(seed: UInt64(rows))
