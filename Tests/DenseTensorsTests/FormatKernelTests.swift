@@ -42,7 +42,7 @@ extension KernelTests {
         let rounded = data.rounded(weights: toBFloat16, input: toBFloat16)
         #expect(problem.error(of: whole, .direct, problem.reference(rounded)) < 1)
       }
-      // Two roundings of up to 2^-9 in every product, which add up at random.
+      // Two roundings of 2^-9 in every product, in the mean, which add up at random.
       for (found, expected) in zip(whole, problem.reference(data)) {
         #expect(abs(Double(found) - expected.sum) <= 4 * 0x1p-9 * (2 * expected.squares).squareRoot())
       }

@@ -13,8 +13,9 @@
 extern "C" {
 #endif
 
-// The instruction set in use: "avx512bf16" (with VNNI), "avx512vnni", "avx512", "avx2" or "portable". The environment
-// variable FEWSTEP_ISA can ask for a lower one than the CPU has.
+// The instruction set in use: "amx", "avx512bf16" (with VNNI), "avx512vnni", "avx512", "avxvnni", "avx2" or "portable".
+// The environment variable FEWSTEP_ISA can ask for a lower one than the CPU has. "amx" is asked of the system for the
+// whole process when the first kernel is called.
 const char *fs_isa_name(void);
 
 // Makes the instruction set called `name` the one in use, by the calling thread and in the tasks that it gives to a
@@ -46,7 +47,7 @@ void *fs_thread_scratch(size_t bytes);
 // Gives freed memory back to the system, where the allocator would keep it for later.
 void fs_release_memory(void);
 
-// --- Convolution and linear layers (gemm_body.h, halves_body.h, bfloat16_body.h, int8_body.h, packing.c)
+// --- Convolution and linear layers (gemm_body.h, halves_body.h, bfloat16_body.h, int8_body.h, tiles_body.h, packing.c)
 
 // Outputs per panel of packed weights.
 enum { FS_PANEL = 32 };
@@ -54,9 +55,9 @@ enum { FS_PANEL = 32 };
 // What packed weights are stored as; sums are of floats.
 //
 // FS_FLOAT16: halves, widened before the product.
-// FS_BFLOAT16: the upper halves of floats. "avx512bf16" rounds the inputs to the same, adds products by pairs and takes
-// subnormal numbers for 0; the others widen the weights and leave the inputs as they are. So the instruction sets
-// differ by up to a rounding of every input, 2^-9 of it.
+// FS_BFLOAT16: the upper halves of floats. "avx512bf16" and "amx" round the inputs to the same, add products by pairs
+// and take subnormal numbers for 0; the others widen the weights and leave the inputs as they are. So the instruction sets
+// differ by up to a rounding of every input, 2^-8 of it.
 // FS_INT8: per output, 127 steps to either side of 0 up to the largest weight. Every input pixel is rounded to 255
 // steps from its least to its largest channel, 0 included. Sums over the channels of a tap are exact, and all
 // instruction sets give the same bits.
@@ -145,7 +146,7 @@ void fs_winograd(
   const fs_convolution *op, int64_t begin, int64_t end, int64_t panel_begin, int64_t panel_end, const float *patches,
   float *scratch);
 
-// --- Attention (attention_body.h)
+// --- Attention (attention_body.h, attention_bfloat16_body.h, attention_tiles_body.h)
 
 // One head of one image: output[q] = sum over keys of softmax(scale x query[q] . key) x value. A query whose scores
 // hold NaN or +infinity gets NaN in all columns.
