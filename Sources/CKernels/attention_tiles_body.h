@@ -55,8 +55,9 @@ static void ISA(pack_tile_block)(const ISA(tile_attention) *s) {
     int32_t *target = (int32_t *)(s->key_block + i / FS_PANEL * panel) + i % FS_PANEL;
     for (int64_t pair = 0; pair < pairs; pair += LANES, target += LANES * FS_PANEL) {
       const int64_t left = op->dimension - 2 * pair;
+      const float *source = key + 2 * pair;
       __m512i both = (__m512i)_mm512_cvtne2ps_pbh(
-        (__m512)ISA(load_leading)(key + 2 * pair + LANES, left - LANES), (__m512)ISA(load_leading)(key + 2 * pair, left));
+        (__m512)ISA(load_leading)(source + LANES, left - LANES), (__m512)ISA(load_leading)(source, left));
       __mmask16 there = (__mmask16)(pairs - pair >= LANES ? 0xffff : (1 << (pairs - pair)) - 1);
       _mm512_mask_i32scatter_epi32(target, there, columns, both, 4);
     }

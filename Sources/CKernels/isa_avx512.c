@@ -70,6 +70,7 @@ const fs_kernels fs_avx512bf16 = KERNEL_TABLE("avx512bf16");
   apply_to = function)
 
 #include "tiles_body.h"
+#include "tiles_convolution_body.h"
 #include "tiles_int8_body.h"
 #include "attention_tiles_body.h"
 

@@ -159,7 +159,8 @@ static inline int64_t fs_attention_tile_count(int64_t dimension) {
 static inline int64_t fs_attention_block_count(int64_t dimension, fs_key_packing packing) {
   int64_t row = fs_attention_key_stride(dimension) + fs_attention_padded(dimension);
   int64_t tiled = (fs_attention_tiled_bytes(dimension) + 2 * fs_attention_tiled_columns(dimension)) / 4;
-  return fs_attention_key_block(dimension, packing) * (packing == FS_TILED_KEYS ? tiled : packing == FS_PAIRED_KEYS ? row / 2 : row);
+  int64_t count = packing == FS_TILED_KEYS ? tiled : packing == FS_PAIRED_KEYS ? row / 2 : row;
+  return fs_attention_key_block(dimension, packing) * count;
 }
 
 static inline int64_t fs_padded_lines(int64_t count) { return (count + FS_LINE - 1) / FS_LINE * FS_LINE; }

@@ -47,7 +47,8 @@ void *fs_thread_scratch(size_t bytes);
 // Gives freed memory back to the system, where the allocator would keep it for later.
 void fs_release_memory(void);
 
-// --- Convolution and linear layers (gemm_body.h, halves_body.h, bfloat16_body.h, int8_body.h, tiles_body.h, packing.c)
+// --- Convolution and linear layers (gemm_body.h, halves_body.h, bfloat16_body.h, int8_body.h,
+// tiles_convolution_body.h, packing.c)
 
 // Outputs per panel of packed weights.
 enum { FS_PANEL = 32 };
@@ -56,8 +57,8 @@ enum { FS_PANEL = 32 };
 //
 // FS_FLOAT16: halves, widened before the product.
 // FS_BFLOAT16: the upper halves of floats. "avx512bf16" and "amx" round the inputs to the same, add products by pairs
-// and take subnormal numbers for 0; the others widen the weights and leave the inputs as they are. So the instruction sets
-// differ by up to a rounding of every input, 2^-8 of it.
+// and take subnormal numbers for 0; the others widen the weights and leave the inputs as they are. So the instruction
+// sets differ by up to a rounding of every input, 2^-8 of it.
 // FS_INT8: per output, 127 steps to either side of 0 up to the largest weight. Every input pixel is rounded to 255
 // steps from its least to its largest channel, 0 included. Sums over the channels of a tap are exact, and all
 // instruction sets give the same bits.
@@ -78,7 +79,7 @@ bool fs_rounds_inputs(void);
 // How many direct products with weights of a format, with FS_INT8 aside, take the time of one of floats.
 int64_t fs_direct_products(fs_format format);
 
-// The bytes of an input pixel as fs_convolve reads it; 0 where it reads floats, and converts them itself where it has to.
+// The bytes of an input pixel as fs_convolve reads it; 0 where it reads floats, and converts them itself if it has to.
 int64_t fs_pixel_bytes(fs_format format, int64_t channels, int64_t taps);
 
 // The output rows of the largest tile: parts of a convolution best hold a multiple.
@@ -159,7 +160,7 @@ typedef struct {
   int64_t dimension;
   float scale;
   bool causal;              // query q sees keys 0 ... q
-  bool bfloat16;            // the operands of both products are rounded to bfloat16, to nearest even, their sums are not
+  bool bfloat16;            // the operands of both products are rounded to bfloat16, their sums are not
   float *packed;            // of fs_attention_packed_count: what fs_pack_keys makes of keys and values
   float *output;
   int64_t output_stride;
