@@ -1,8 +1,8 @@
 // What BLAS does not have, for activations in NHWC order and fp32.
 //
-// Every function has one portable version and faster ones chosen at run time by what the CPU can do. None allocates,
-// none starts a thread: callers split the work and own the memory. Sums run in an order that depends on the length of
-// the reduced dimension alone, so that a result never depends on how the rest was split.
+// Every function has one portable version and faster ones chosen at run time by what the CPU can do. None allocates but
+// for fs_thread_scratch, none starts a thread: callers split the work and own the memory. Sums run in an order that
+// depends on the length of the reduced dimension alone, so that a result never depends on how the rest was split.
 #pragma once
 
 #include <stdbool.h>
