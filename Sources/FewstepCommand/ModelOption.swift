@@ -50,11 +50,7 @@ struct SamplerOptions: ParsableArguments {
   func entry() throws -> SolverEntry? { try solver.map { try SolverCatalogue.entry(named: $0) } }
 
   /// The family of the solver asked for, adaptive ones too.
-  func family() throws -> SolverEntry.Family? {
-    guard let solver else { return nil }
-    if let adaptive = try? AdaptiveCatalogue.entry(named: solver) { return adaptive.family }
-    return try SolverCatalogue.entry(named: solver).family
-  }
+  func family() throws -> SolverEntry.Family? { try solver.map { try NamedSolver(named: $0).family } }
 
   func spacing() throws -> GridSpacing? { try grid.map { try GridSpacing(named: $0) } }
 }
