@@ -54,7 +54,10 @@ struct Workbench: Sendable {
       let latents: [DenseTensor<Float>] = try await plan.run(
         fields: range.map { NoiseField(seed: Self.seed, image: UInt32($0)) }, shape: shape, guidance: guidance,
         observe: { step in progress.update(Double(first) + Double(step.step * range.count) / Double(plan.stepCount)) },
-        denoise: { try pipeline.denoise($0, prompts: pairs, tokenMerging: tokenMerging, steps: steps) })
+        denoise: {
+          try pipeline.denoise(
+            $0, prompts: pairs, tokenMerging: tokenMerging, steps: steps, readsVariance: plan.readsVariance)
+        })
       if let steps { batch.counts += range.indices.map { steps.counts(of: $0 - range.startIndex) } }
       if decoding {
         let decoded = try pipeline.decode(latents)

@@ -10,12 +10,28 @@ struct GGUFHeader {
   /// Where the tensors start in the file.
   private(set) var bufferStart = 0
 
+  /// "GGUF".
+  static let magic: UInt32 = 0x4655_4747
+  static let alignmentKey = "general.alignment"
+  /// Of tensors, in bytes, where the file names no other.
+  static let defaultAlignment = 32
+  /// In bytes.
+  static let longestKey = 65535
+  static let longestName = 64
+  static let largestRank = 4
+  /// The number of the type of strings in the metadata.
+  static let stringType: UInt32 = 8
   private static let largestAlignment = 1 << 16
+
+  /// The first multiple of `alignment` from `position` on.
+  static func aligned(_ position: Int, to alignment: Int) -> Int {
+    position + (alignment - position % alignment) % alignment
+  }
 
   /// - Parameter bytes: the whole file.
   init(_ bytes: UnsafeRawBufferPointer) throws(JSONScanner.Failure) {
     var reader = GGUFReader(bytes)
-    guard try reader.integer(UInt32.self) == 0x4655_4747 else {
+    guard try reader.integer(UInt32.self) == Self.magic else {
       throw JSONScanner.Failure(found: "another beginning", expected: "GGUF")
     }
     let version = try reader.integer(UInt32.self)
@@ -24,29 +40,29 @@ struct GGUFHeader {
     }
     let tensorCount = try reader.count(smallest: 24, of: "tensors")
     let valueCount = try reader.count(smallest: 13, of: "values")
-    var alignment = 32
+    var alignment = Self.defaultAlignment
     var keys: Set<String> = []
     for _ in 0..<valueCount {
-      let key = try reader.string(limit: 65535)
+      let key = try reader.string(limit: Self.longestKey)
       guard keys.insert(key).inserted else {
         throw JSONScanner.Failure(key: key, found: "the key twice", expected: "each key once")
       }
       let type = try reader.integer(UInt32.self)
       switch (key, type) {
-      case ("general.alignment", 4):
+      case (Self.alignmentKey, 4):
         let value = Int(try reader.integer(UInt32.self))
         guard value > 0, value & (value - 1) == 0, value <= Self.largestAlignment else {
           throw JSONScanner.Failure(
             key: key, found: "\(value)", expected: "a power of two up to \(Self.largestAlignment)")
         }
         alignment = value
-      case (_, 8): strings[key] = try reader.string(limit: bytes.count)
+      case (_, Self.stringType): strings[key] = try reader.string(limit: bytes.count)
       default: try reader.skip(type, key: key)
       }
     }
     var infos: [(name: String, info: Info)] = []
     for _ in 0..<tensorCount { infos.append(try Self.info(&reader)) }
-    bufferStart = reader.position + (alignment - reader.position % alignment) % alignment
+    bufferStart = Self.aligned(reader.position, to: alignment)
     guard bufferStart <= bytes.count || infos.isEmpty else {
       throw JSONScanner.Failure(found: "\(bytes.count) bytes", expected: "tensors from byte \(bufferStart)")
     }
@@ -62,10 +78,10 @@ struct GGUFHeader {
   }
 
   private static func info(_ reader: inout GGUFReader) throws(JSONScanner.Failure) -> (name: String, info: Info) {
-    let name = try reader.string(limit: 64)
+    let name = try reader.string(limit: Self.longestName)
     let rank = try reader.integer(UInt32.self)
-    guard rank <= 4 else {
-      throw JSONScanner.Failure(key: name, found: "\(rank) dimensions", expected: "at most 4")
+    guard rank <= Self.largestRank else {
+      throw JSONScanner.Failure(key: name, found: "\(rank) dimensions", expected: "at most \(Self.largestRank)")
     }
     var dimensions: [Int] = []
     for _ in 0..<rank {
@@ -96,7 +112,7 @@ struct GGUFHeader {
   ) throws(JSONScanner.Failure) {
     var end = 0
     for (name, info) in infos.sorted(by: { ($0.info.offset, $0.info.bytes) < ($1.info.offset, $1.info.bytes) }) {
-      let begin = end + (alignment - end % alignment) % alignment
+      let begin = Self.aligned(end, to: alignment)
       guard info.offset == UInt64(begin) else {
         throw JSONScanner.Failure(
           key: name, found: "an offset of \(info.offset)", expected: "\(begin), after the tensor before it")
@@ -157,7 +173,7 @@ struct GGUFReader {
   mutating func skip(_ type: UInt32, key: String) throws(JSONScanner.Failure) {
     if let size = Self.size(of: type) {
       _ = try advance(by: size)
-    } else if type == 8 {
+    } else if type == GGUFHeader.stringType {
       _ = try string(limit: bytes.count)
     } else if type == 9 {
       let element = try integer(UInt32.self)
@@ -165,7 +181,7 @@ struct GGUFReader {
       if let size = Self.size(of: element) {
         let (total, overflow) = number.multipliedReportingOverflow(by: size)
         _ = try advance(by: overflow ? .max : total)
-      } else if element == 8 {
+      } else if element == GGUFHeader.stringType {
         // Each takes eight bytes or more, so that the end comes before the count could hurt.
         var rest = number
         while rest > 0 {

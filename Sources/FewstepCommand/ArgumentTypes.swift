@@ -8,8 +8,7 @@ extension Residency: ExpressibleByArgument {}
 extension Precision: ExpressibleByArgument {
   public init?(argument: String) { self.init(named: argument) }
 
-  /// The short names, as those of stored formats are.
-  public static var allValueStrings: [String] { ["fp32", "fp16", "bf16", "int8"] }
+  public static var allValueStrings: [String] { allCases.map(\.shortName) }
 }
 
 extension Preset: ExpressibleByArgument {

@@ -50,11 +50,7 @@ struct SamplerOptions: ParsableArguments {
   func entry() throws -> SolverEntry? { try solver.map { try SolverCatalogue.entry(named: $0) } }
 
   /// The family of the solver asked for, adaptive ones too.
-  func family() throws -> SolverEntry.Family? {
-    guard let solver else { return nil }
-    if let adaptive = try? AdaptiveCatalogue.entry(named: solver) { return adaptive.family }
-    return try SolverCatalogue.entry(named: solver).family
-  }
+  func family() throws -> SolverEntry.Family? { try solver.map { try NamedSolver(named: $0).family } }
 
   func spacing() throws -> GridSpacing? { try grid.map { try GridSpacing(named: $0) } }
 }
@@ -96,15 +92,4 @@ func printJSON(_ value: some Encodable) throws {
   encoder.nonConformingFloatEncodingStrategy = .convertToString(
     positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
   print(String(decoding: try encoder.encode(value), as: UTF8.self))
-}
-
-/// Rows as columns of equal width, two spaces apart.
-func table(_ rows: [[String]]) -> String {
-  let columns = rows.map(\.count).max() ?? 0
-  let widths = (0..<columns).map { column in rows.map { $0.indices.contains(column) ? $0[column].count : 0 }.max() ?? 0
-  }
-  return rows.map { row in
-    zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }.joined(separator: "  ")
-      .trimmingCharacters(in: .whitespaces)
-  }.joined(separator: "\n")
 }

@@ -44,6 +44,8 @@ struct Solvers: ParsableCommand {
     }
     let rows = planned + adaptive
     guard !json else { return try printJSON(rows) }
-    print(table([["name", "model", "order", "what it is", "paper"]] + rows.map(\.cells)))
+    // Beside the longest name, all of it takes 120 columns.
+    let titles = ["name", "model", "order", "what it is", "paper"]
+    print(table([titles] + rows.map(\.cells), limits: [1: 10, 3: 52, 4: 17]))
   }
 }

@@ -35,14 +35,20 @@ public enum Precision: String, CaseIterable, Sendable {
   /// Of networks beside the denoiser, which run once for every image.
   public var aroundDenoiser: Precision { self == .int8 ? .float16 : self }
 
-  /// By its own name or the short one: fp32, fp16, bf16, int8.
-  public init?(named name: String) {
-    switch name {
-    case "fp32": self = .float32
-    case "fp16": self = .float16
-    case "bf16": self = .bfloat16
-    default: self.init(rawValue: name)
+  /// fp32, fp16, bf16 or int8, as stored formats are called.
+  public var shortName: String {
+    switch self {
+    case .float32: "fp32"
+    case .float16: "fp16"
+    case .bfloat16: "bf16"
+    case .int8: "int8"
     }
+  }
+
+  /// By its own name or the short one.
+  public init?(named name: String) {
+    guard let named = Self.allCases.first(where: { name == $0.rawValue || name == $0.shortName }) else { return nil }
+    self = named
   }
 
   /// What a model that is stored in a format is meant to be computed with.

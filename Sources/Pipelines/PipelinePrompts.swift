@@ -76,9 +76,9 @@ extension TextToImagePipeline {
   ///   - steps: what is known from earlier evaluations of the same images, where not all are to be made in full; then
   ///     no tokens are merged.
   ///   - readsVariance: whether what the model has learned of the variance is wanted: as many more outputs.
-  /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)`` for a branch without a prompt;
-  ///   `UnknownLayerError` for one that disturbs a layer that is not there; `CheckpointError` where the denoiser is not
-  ///   in memory and cannot be read.
+  /// - Throws: ``PipelineError/invalidRequest(name:found:expected:)`` for a branch without a prompt, and for the
+  ///   variance where the model has learned none; `UnknownLayerError` for a branch that disturbs a layer that is not
+  ///   there; `CheckpointError` where the denoiser is not in memory and cannot be read.
   public func denoise(
     _ requests: [DenoiserRequest<DenseTensor<Float>>], prompts: [Prompts], tokenMerging: Double? = nil,
     steps: StepCacheMemory? = nil, readsVariance: Bool = false
@@ -93,6 +93,11 @@ extension TextToImagePipeline {
     steps: StepCacheMemory?, readsVariance: Bool, with model: UNet2DConditionModel,
     memory: ActivationMemory<ComputationKind>?
   ) throws -> [DenseTensor<Float>] {
+    guard !readsVariance || learnsVariance else {
+      throw PipelineError.invalidRequest(
+        name: "the variance", found: "read from a model without a second output",
+        expected: "a model that has learned it")
+    }
     var inputs = try inputs(of: requests, prompts: prompts)
     let outputs: [DenseTensor<Float>]
     if let steps {

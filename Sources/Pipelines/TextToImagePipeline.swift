@@ -124,21 +124,21 @@ public struct TextToImagePipeline: Sendable {
 
   private func schedulerSampler(for request: GenerationRequest) throws(SamplingError) -> Sampler {
     let start = request.image.map { _ in GridStart.strength(request.strength) }
-    guard let name = request.solver, let adaptive = try? AdaptiveCatalogue.entry(named: name) else {
+    let solver = try request.solver.map { name throws(SamplingError) in try NamedSolver(named: name) }
+    switch solver ?? .planned(scheduler.defaultSolver) {
+    case .planned(let entry):
       guard scheduler.dynamicShift == nil || request.shift != nil else {
         throw .invalidOption(
           name: "the shift", found: "that of a number of tokens (use_dynamic_shifting)",
           expected: "a number: a UNet has no tokens")
       }
-      let solver = try request.solver.map { name throws(SamplingError) in try SolverCatalogue.entry(named: name) }
       return .plan(
-        try scheduler.plan(
-          solver ?? scheduler.defaultSolver, steps: request.steps, spacing: request.spacing, start: start,
-          shift: request.shift))
+        try scheduler.plan(entry, steps: request.steps, spacing: request.spacing, start: start, shift: request.shift))
+    case .adaptive(let entry):
+      return .adaptive(
+        try scheduler.adaptiveSampler(
+          entry, tolerance: request.tolerance, maximumEvaluations: request.maximumEvaluations, start: start))
     }
-    return .adaptive(
-      try scheduler.adaptiveSampler(
-        adaptive, tolerance: request.tolerance, maximumEvaluations: request.maximumEvaluations, start: start))
   }
 
   /// The latents that an image becomes, `[height, width, channels]`: the mean of what the encoder says. An image that

@@ -31,7 +31,7 @@ public protocol Tensor: Sendable {
   func sum() -> Double
 
   /// The magnitude below which the share `q` of the elements' magnitudes lies, interpolated linearly between the two
-  /// nearest of them; 0 for an empty tensor.
+  /// nearest of them; 0 for an empty tensor. A ``DoubleTensor`` of the elements knows it.
   ///
   /// - Precondition: q lies in 0...1.
   func magnitudeQuantile(_ q: Double) -> Double
@@ -86,7 +86,7 @@ extension Tensor {
 }
 
 /// The `q` quantile of values in any order, interpolated linearly between the two nearest; 0 for none.
-public func quantile(_ q: Double, of values: [Double]) -> Double {
+package func quantile(_ q: Double, of values: [Double]) -> Double {
   precondition((0...1).contains(q), "quantile \(q)")
   guard !values.isEmpty else { return 0 }
   let sorted = values.sorted()

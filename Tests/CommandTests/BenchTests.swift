@@ -27,12 +27,19 @@ struct BenchTests {
     (["caching", "--only", "nope"], "'nope' is invalid for '--only"),
     (["caching", "--images", "0"], "--images 0: expected 1 to 512"), (["caching", "--rounds", "0"], "--rounds 0"),
     (["forward", model, "--precision", "nope"], "'nope' is invalid for '--precision"),
+    (["forward", model, "--precision", "bf16", "--input", "no-such-file"], "no-such-file"),
+    (["forward", model, "--precision", "bfloat16", "--input", "no-such-file"], "no-such-file"),
     (["forward", model, "--input", "no-such-file"], "no-such-file"),
     (["forward", model, "--component", "text", "--input", "x.safetensors"], "x.safetensors"),
   ])
   func refusesWhatItDoesNotKnow(_ arguments: [String], _ message: String) throws {
     let result = try CommandResult("bench", arguments)
     #expect(result.status != 0 && result.errors.contains(message), "\(result.errors)")
+  }
+
+  @Test(arguments: ["model", "forward"]) func helpHasTheShortNamesOfPrecisions(_ command: String) throws {
+    let help = try CommandResult("bench", [command, "--help"]).output.split { $0.isWhitespace }.joined(separator: " ")
+    #expect(help.contains("Default: fp32. (values: fp32, fp16, bf16, int8)"), "\(help)")
   }
 
   @Test func writesItsFigures() throws {

@@ -31,11 +31,32 @@ struct OtherCommandTests {
   }
 
   @Test func solversAreListedWithTheirPapers() throws {
-    let lines = try CommandResult("fewstep", ["solvers"]).output.split(separator: "\n")
-    #expect(lines.count == SolverCatalogue.all.count + AdaptiveCatalogue.all.count + 1)
-    for (line, entry) in zip(lines.dropFirst(), SolverCatalogue.all) {
-      #expect(line.hasPrefix(entry.name) && line.hasSuffix(entry.paper))
+    let lines = try CommandResult("fewstep", ["solvers"]).output.split(separator: "\n").map(Array.init)
+    #expect(lines.allSatisfy { $0.count <= 120 })
+    let starts = try ["name", "model", "order", "what it is", "paper"].map { title in
+      try #require(lines[0].indices.first { lines[0][$0...].starts(with: title) })
     }
+    // A row goes on in the lines that have no name.
+    var rows: [[String]] = []
+    for line in lines.dropFirst() {
+      let ends = starts.dropFirst() + [Int.max]
+      let cells = zip(starts, ends).map { start, end in
+        String(line[min(start, line.count)..<min(end, line.count)]).trimmingCharacters(in: .whitespaces)
+      }
+      if cells[0].isEmpty {
+        let last = rows.count - 1
+        rows[last] = zip(rows[last], cells).map { $1.isEmpty ? $0 : "\($0) \($1)" }
+      } else {
+        rows.append(cells)
+      }
+    }
+    let expected =
+      SolverCatalogue.all.map { [$0.name, $0.families.map(\.rawValue).sorted().joined(separator: ", ")] }
+      + AdaptiveCatalogue.all.map { [$0.name, $0.family.rawValue] }
+    let texts =
+      SolverCatalogue.all.map { [$0.summary, $0.paper] } + AdaptiveCatalogue.all.map { [$0.summary, $0.paper] }
+    #expect(rows.map { Array($0.prefix(2)) } == expected)
+    #expect(rows.map { Array($0.suffix(2)) } == texts)
   }
 
   @Test func gridsAreListedWithTheirPapers() throws {

@@ -75,6 +75,32 @@ import Testing
     try await Self.withPipeline(variance: nil, type: "learned_range") { pipeline in
       let error = await #expect(throws: SamplingError.self) { try await pipeline.generate(Self.request) }
       #expect(error?.description.contains("second output") ?? false)
+      await #expect(
+        throws: PipelineError.invalidRequest(
+          name: "the variance", found: "read from a model without a second output",
+          expected: "a model that has learned it")
+      ) { try await Self.runPlan(with: pipeline) }
+    }
+  }
+
+  /// The plan that a request makes, run with the denoiser alone.
+  private static func runPlan(with pipeline: TextToImagePipeline) async throws -> [DenseTensor<Float>] {
+    let request = request
+    let plan = try pipeline.scheduler.plan(SolverCatalogue.entry(named: "ddpm"), steps: request.steps)
+    #expect(plan.readsVariance)
+    let embeddings = try pipeline.promptEncoder([request.negativePrompt, request.prompt])
+    let prompts = try TextToImagePipeline.Prompts(
+      pipeline.denoiser, positive: [embeddings[1]], negative: [embeddings[0]])
+    return try await plan.run(
+      fields: (0..<UInt32(request.count)).map { NoiseField(seed: request.seed, image: $0) },
+      shape: pipeline.latentShape(size: nil), guidance: ClassifierFreeGuidance(scale: request.guidanceScale),
+      denoise: { try pipeline.denoise($0, prompts: [prompts], readsVariance: plan.readsVariance) })
+  }
+
+  @Test func aPlanOfItsOwnReadsItToo() async throws {
+    try await Self.withPipeline(variance: 1, type: "learned_range") { pipeline in
+      let expected = try await pipeline.generate(Self.request).map(\.latents)
+      #expect(try await Self.runPlan(with: pipeline) == expected)
     }
   }
 }

@@ -9,6 +9,11 @@ enum NetworkComponent: String, CaseIterable, Encodable, ExpressibleByArgument {
   var folderName: String { self == .text ? "text_encoder" : rawValue }
 }
 
+extension Precision {
+  /// The names that users type; the long ones are accepted too.
+  public static var allValueStrings: [String] { allCases.map(\.shortName) }
+}
+
 /// Which network to run, on what and how often: the options that `model` and `forward` share.
 struct NetworkOptions: ParsableArguments {
   @Argument(help: ArgumentHelp("Folder of a model in diffusers' layout.", valueName: "dir"))
@@ -23,8 +28,10 @@ struct NetworkOptions: ParsableArguments {
   @Option(help: ArgumentHelp("The picture's side. Default: what the model was trained on.", valueName: "pixels"))
   var size: Int?
 
-  @Option(help: "What weights are kept in and multiplied as.")
-  var precision = Precision.float32
+  // A default of the option's own would be shown by its long name.
+  @Option(name: .customLong("precision"), help: "What weights are kept in and multiplied as. Default: fp32.")
+  var chosenPrecision: Precision?
+  var precision: Precision { chosenPrecision ?? .float32 }
 
   @Option(help: "Forward passes, after one that warms up.")
   var rounds = 3

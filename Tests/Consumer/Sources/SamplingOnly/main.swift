@@ -32,7 +32,7 @@ struct FixedPoint: Tensor {
 
   func innerProduct(_ other: FixedPoint) -> Double { zip(numbers, other.numbers).reduce(0) { $0 + $1.0 * $1.1 } }
   func sum() -> Double { numbers.reduce(0, +) }
-  func magnitudeQuantile(_ q: Double) -> Double { quantile(q, of: numbers.map(abs)) }
+  func magnitudeQuantile(_ q: Double) -> Double { DoubleTensor(numbers).magnitudeQuantile(q) }
 }
 
 let plan = try SamplingPlan(DPMSolverMultistep(.sample, order: 2), on: .stableDiffusion, grid: KarrasGrid(steps: 20))
