@@ -86,7 +86,7 @@ int64_t fs_direct_products(fs_format format) {
 }
 
 int64_t fs_pixel_bytes(fs_format format, int64_t channels, int64_t taps) {
-  if (!kernels()->convert[format] || (taps == 1 && kernels()->rounds_rows)) return 0;
+  if (!kernels()->convert[format] || (taps == 1 && kernels()->rounds_rows && fs_tiles_pay(format, channels))) return 0;
   return format == FS_INT8 ? fs_int8_bytes(channels) : fs_bfloat16_stride(channels);
 }
 

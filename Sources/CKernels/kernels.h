@@ -201,6 +201,9 @@ static inline int64_t fs_int8_bytes(int64_t channels) {
 const fs_kernels *fs_own_kernels(void);
 void fs_adopt_kernels(const fs_kernels *kernels);
 
+// Few channels of int8 are faster in vectors than in tiles: the sums of every tap have to be scaled.
+static inline bool fs_tiles_pay(fs_format format, int64_t channels) { return format != FS_INT8 || channels > 128; }
+
 // Whether AMX is there and the system lets this process use it (tiles.c).
 bool fs_may_use_tiles(void);
 

@@ -170,28 +170,45 @@ INLINE void ISA(convolve_chunks)(
   _tile_release();
 }
 
-// sums += the sums before them, of the same rows: in the tile, or in the output where the chunk starts with them.
-INLINE void ISA(add_earlier)(const ISA(rest) *rest, float *sums, int64_t begin, int64_t end) {
+// The earlier sums of the rows from `begin` on, and the floats from row to row: in the tile, or in the output where the
+// chunk starts with the new ones.
+typedef struct {
+  const float *first;
+  int64_t stride;
+} ISA(earlier);
+
+INLINE ISA(earlier) ISA(earlier_sums)(const ISA(rest) *rest, int64_t begin) {
   const fs_convolution *op = rest->t->op;
-  const int64_t columns = rest->place.columns;
-  bool is_first = rest->first == rest->t->begin;
-  const float *earlier = is_first ? op->output + (rest->place.row + begin) * op->outputs + rest->place.column
-                                  : rest->tile + begin * FS_PANEL;
-  for (int64_t r = begin; r < end; r++, earlier += is_first ? op->outputs : FS_PANEL, sums += FS_PANEL)
-    for (int64_t c = 0; c < columns; c += LANES)
-      ISA(store)(
-        sums + c, ISA(load_part)(earlier + c, columns - c < LANES ? columns - c : LANES) + ISA(load)(sums + c));
+  if (rest->first > rest->t->begin) return (ISA(earlier)){rest->tile + begin * FS_PANEL, FS_PANEL};
+  return (ISA(earlier)){op->output + (rest->place.row + begin) * op->outputs + rest->place.column, op->outputs};
+}
+
+INLINE vf ISA(load_columns)(const float *row, int64_t c, int64_t columns) {
+  return columns - c < LANES ? ISA(load_part)(row + c, columns - c) : ISA(load)(row + c);
+}
+
+// Keeps sums for the next ones of the chunk, or finishes them.
+INLINE void ISA(pass_on)(const ISA(rest) *rest, int64_t begin, int64_t end) {
+  const ISA(place) *place = &rest->place;
+  const float *sums = rest->sums + begin * FS_PANEL;
+  if (rest->end < rest->t->end)
+    memcpy(rest->tile + begin * FS_PANEL, sums, (size_t)((end - begin) * FS_PANEL) * sizeof(float));
+  else ISA(finish)(rest->op, sums, place->row + begin, end - begin, place->column, place->columns);
 }
 
 static void ISA(finish_floats)(ISA(companion) *companion, int64_t begin, int64_t end) {
   const ISA(rest) *rest = (const ISA(rest) *)companion;
-  const ISA(place) *place = &rest->place;
-  float *sums = rest->sums + begin * FS_PANEL;
+  const int64_t columns = rest->place.columns;
   ISA(prefetch_next)(rest, begin, end);
-  if (rest->first > 0) ISA(add_earlier)(rest, sums, begin, end);
-  if (rest->end < rest->t->end)
-    memcpy(rest->tile + begin * FS_PANEL, sums, (size_t)((end - begin) * FS_PANEL) * sizeof(float));
-  else ISA(finish)(rest->op, sums, place->row + begin, end - begin, place->column, place->columns);
+  if (rest->first > 0) {
+    ISA(earlier) earlier = ISA(earlier_sums)(rest, begin);
+    for (int64_t r = begin; r < end; r++, earlier.first += earlier.stride)
+      for (int64_t c = 0; c < columns; c += LANES) {
+        float *sum = rest->sums + r * FS_PANEL + c;
+        ISA(store)(sum, ISA(load_columns)(earlier.first, c, columns) + ISA(load)(sum));
+      }
+  }
+  ISA(pass_on)(rest, begin, end);
 }
 
 static void ISA(convolve_bfloat16_tiles)(

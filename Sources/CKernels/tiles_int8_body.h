@@ -51,30 +51,28 @@ static void ISA(finish_tap)(ISA(companion) *companion, int64_t begin, int64_t en
   const ISA(rest) *rest = (const ISA(rest) *)companion;
   const ISA(tiling) *t = rest->t;
   const ISA(place) *place = &rest->place;
-  const int64_t tap = rest->first / t->steps, width = ISA(panel_width)(t->op, place->column);
+  const int64_t tap = rest->first / t->steps, columns = place->columns;
+  const int64_t width = ISA(panel_width)(t->op, place->column);
   const float *steps = (const float *)rest->weights;
   const int32_t *weight_sums = (const int32_t *)(rest->weights + (4 + tap * t->column_bytes) * width);
   const ISA(pixel_scale) *scales = t->pixel_scales + ISA(pixel_index)(t, tap, place->row - t->row);
+  ISA(earlier) earlier = ISA(earlier_sums)(rest, begin);
   ISA(prefetch_next)(rest, begin, end);
-  for (int64_t r = begin; r < end; r++)
-    for (int64_t c = 0; c < width; c += LANES) {
+  for (int64_t r = begin; r < end; r++, earlier.first += earlier.stride)
+    for (int64_t c = 0; c < columns; c += LANES) {
       float *target = rest->sums + r * FS_PANEL + c;
       vi exact = *(const vi *)target - *(const vi *)(weight_sums + c) * scales[r].zero;
-      ISA(store)(target, __builtin_convertvector(exact, vf) * scales[r].step);
+      vf sum = __builtin_convertvector(exact, vf) * scales[r].step;
+      if (tap > 0) sum += ISA(load_columns)(earlier.first, c, columns);
+      if (tap == t->taps - 1) sum *= ISA(load)(steps + c);
+      ISA(store)(target, sum);
     }
-  float *sums = rest->sums + begin * FS_PANEL, *tile = rest->tile + begin * FS_PANEL;
-  if (tap > 0) ISA(add_earlier)(rest, sums, begin, end);
-  for (int64_t r = begin; r < end && tap == t->taps - 1; r++)
-    for (int64_t c = 0; c < width; c += LANES) {
-      float *target = rest->sums + r * FS_PANEL + c;
-      ISA(store)(target, ISA(load)(target) * ISA(load)(steps + c));
-    }
-  if (rest->end < t->end) memcpy(tile, sums, (size_t)((end - begin) * FS_PANEL) * sizeof(float));
-  else ISA(finish)(rest->op, sums, place->row + begin, end - begin, place->column, place->columns);
+  ISA(pass_on)(rest, begin, end);
 }
 
 static void ISA(convolve_int8_tiles)(
   const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
+  if (!fs_tiles_pay(FS_INT8, op->channels)) return INT8(convolve)(op, row_begin, row_end, panel_begin, panel_end);
   ISA(tiling) t = ISA(convolution_tiling)(
     op, 1, fs_int8_padded(op->channels), 4, fs_int8_bytes(op->channels));
   int64_t most = SPAN / t.steps, span = ISA(equal_parts)(t.taps, most > 0 ? most : 1) * t.steps;

@@ -86,7 +86,9 @@ extension KernelTests {
       /// the total of the exact ones that they are divided by, else that of the distances from the mean.
       var spread = 0.0
       func weighted(_ column: Int, _ term: (Double) -> Double) -> Double {
-        weights.indices.reduce(0) { $0 + weights[$1] / total * term(operand(value.elements[$1 * keyStride + column])) }
+        weights.enumerated().reduce(0) { sum, key in
+          sum + key.element / total * term(operand(value.elements[key.offset * keyStride + column]))
+        }
       }
       for column in 0..<dimension {
         values[column] = weighted(column) { $0 }
