@@ -227,15 +227,9 @@ static void ISA(load_queries)(const ISA(tile_attention) *s, const ISA(tile_queri
   memset(q->query, 0, (size_t)(s->scores.steps * LINE_BLOCK_BYTES));
   for (int64_t r = 0; r < q->rows; r++) {
     const float *row = op->query + (q->first + r) * op->query_stride;
-    for (int64_t step = 0; step < s->scores.steps; step++) {
-      const float *source = row + ISA(line_offset)(&s->scores, step) / 2;
-      const uint64_t mask = ISA(line_mask)(&s->scores, step);
-      vf low = (vf)_mm512_maskz_loadu_ps((__mmask16)mask, source);
-      vf high = (vf)_mm512_maskz_loadu_ps((__mmask16)(mask >> LANES), source + LANES);
+    for (int64_t step = 0; step < s->scores.steps; step++)
       _mm512_storeu_si512(
-        q->query + step * LINE_BLOCK_BYTES + r * TILE_BYTES,
-        (__m512i)_mm512_cvtne2ps_pbh((__m512)(high * scale), (__m512)(low * scale)));
-    }
+        q->query + step * LINE_BLOCK_BYTES + r * TILE_BYTES, ISA(rounded_line)(&s->scores, row, step, scale));
   }
 }
 

@@ -82,15 +82,19 @@ void fs_convolve(const fs_convolution *op, int64_t row_begin, int64_t row_end, i
 bool fs_rounds_inputs(void) { return kernels()->convert[FS_BFLOAT16] != NULL; }
 
 int64_t fs_direct_products(fs_format format) {
-  return format == FS_BFLOAT16 && fs_rounds_inputs() ? kernels()->bfloat16_products : 1;
+  return format != FS_BFLOAT16 || !fs_rounds_inputs() ? 1 : kernels()->tiles ? 16 : 2;
 }
 
 int64_t fs_pixel_bytes(fs_format format, int64_t channels, int64_t taps) {
-  if (!kernels()->convert[format] || (taps == 1 && kernels()->rounds_rows && fs_tiles_pay(format, channels))) return 0;
+  if (!kernels()->convert[format] || (taps == 1 && kernels()->tiles && fs_tiles_pay(format, channels))) return 0;
   return format == FS_INT8 ? fs_int8_bytes(channels) : fs_bfloat16_stride(channels);
 }
 
-int64_t fs_tile_rows(fs_format format) { return format == FS_BFLOAT16 || format == FS_INT8 ? kernels()->rows : 12; }
+int64_t fs_tile_rows(fs_format format) {
+  enum { EVERY_VECTOR_TILE = 12, BLOCK_OF_TILES = 32 };
+  bool has_tiles = kernels()->tiles && (format == FS_BFLOAT16 || format == FS_INT8);
+  return has_tiles ? BLOCK_OF_TILES : EVERY_VECTOR_TILE;
+}
 
 void fs_convert_pixels(
   fs_format format, void *pixels, const float *input, int64_t input_stride, int64_t count, int64_t channels) {

@@ -57,8 +57,7 @@ const fs_kernels fs_avx512vnni = KERNEL_TABLE("avx512vnni");
 
 #undef CONVOLVE_BFLOAT16
 #define CONVOLVE_BFLOAT16 \
-  .convolve[FS_BFLOAT16] = ISA(convolve_bfloat16_dot), .convert[FS_BFLOAT16] = ISA(convert_bfloat16), \
-  .bfloat16_products = 2
+  .convolve[FS_BFLOAT16] = ISA(convolve_bfloat16_dot), .convert[FS_BFLOAT16] = ISA(convert_bfloat16)
 #undef ATTEND_BFLOAT16
 #define ATTEND_BFLOAT16 \
   .pack_keys[1] = ISA(pack_paired_keys), .attend[1] = ISA(attend_dot), .packing = FS_PAIRED_KEYS
@@ -78,14 +77,11 @@ const fs_kernels fs_avx512bf16 = KERNEL_TABLE("avx512bf16");
 
 #undef CONVOLVE_BFLOAT16
 #define CONVOLVE_BFLOAT16 \
-  .convolve[FS_BFLOAT16] = ISA(convolve_bfloat16_tiles), .convert[FS_BFLOAT16] = ISA(convert_bfloat16), \
-  .bfloat16_products = 16
+  .convolve[FS_BFLOAT16] = ISA(convolve_bfloat16_tiles), .convert[FS_BFLOAT16] = ISA(convert_bfloat16)
 #undef CONVOLVE_INT8
-#define CONVOLVE_INT8 .convolve[FS_INT8] = ISA(convolve_int8_tiles), .rounds_rows = true
+#define CONVOLVE_INT8 .convolve[FS_INT8] = ISA(convolve_int8_tiles), .tiles = true
 #undef ATTEND_BFLOAT16
 #define ATTEND_BFLOAT16 \
   .pack_keys[1] = ISA(pack_tiled_keys), .attend[1] = ISA(attend_tiles), .packing = FS_TILED_KEYS
-#undef LARGEST_TILE
-#define LARGEST_TILE .rows = BLOCK_LINES
 const fs_kernels fs_amx = KERNEL_TABLE("amx");
 #endif

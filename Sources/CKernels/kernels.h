@@ -23,9 +23,7 @@ typedef struct {
   const char *name;
   void (*convolve[FS_INT8 + 1])(const fs_convolution *, int64_t, int64_t, int64_t, int64_t);
   void (*convert[FS_INT8 + 1])(void *, const float *, int64_t, int64_t, int64_t);  // NULL where floats are read
-  bool rounds_rows;  // whether convolve itself converts the inputs of linear layers
-  int64_t rows;      // of the largest tile of outputs
-  int64_t bfloat16_products;  // in the time of one of floats, where inputs are rounded to bfloat16
+  bool tiles;  // whether bfloat16 and int8 go by AMX's tiles, and linear layers convert their inputs themselves
   void (*convolve_few)(const fs_convolution *, int64_t, int64_t);
   void (*winograd_patches)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, float *);
   void (*winograd)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, const float *, float *);

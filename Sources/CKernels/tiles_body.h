@@ -81,6 +81,15 @@ INLINE ISA(tiling) ISA(convolution_tiling)(
   return t;
 }
 
+// The line `step` of a pixel of floats, each times `scale`, as bfloat16.
+INLINE __m512i ISA(rounded_line)(const ISA(tiling) *t, const float *pixel, int64_t step, vf scale) {
+  const float *source = pixel + ISA(line_offset)(t, step) / 2;
+  const uint64_t mask = ISA(line_mask)(t, step);
+  vf low = (vf)_mm512_maskz_loadu_ps((__mmask16)mask, source);
+  vf high = (vf)_mm512_maskz_loadu_ps((__mmask16)(mask >> LANES), source + LANES);
+  return (__m512i)_mm512_cvtne2ps_pbh((__m512)(high * scale), (__m512)(low * scale));
+}
+
 // Tells the CPU the shapes of the tiles: 0 to 3 are sums, 4 and 5 pixels, 6 and 7 weights.
 INLINE void ISA(configure_tiles)(int64_t step_bytes) {
   struct {
@@ -131,7 +140,7 @@ INLINE void ISA(sum_tiles)(
     if (rows > 1 && columns > 1) _tile_zero(3);
   }
   const ISA(ahead) ahead = t->ahead;
-  const char *pixels = ahead.pixels;
+  const char *pixels = ahead.pixel_lines > 0 ? ahead.pixels + (begin - t->begin) * ahead.pixel_lines * 64 : NULL;
   for (int64_t line = begin; line < end; line++, a += LINE_BLOCK_BYTES) {
     const char *b = weights + ISA(line_offset)(t, step) * width;
     _tile_loadd(4, a, TILE_BYTES);

@@ -7,26 +7,20 @@
 #define CHUNK_LINES 256
 #define SPAN 40
 
-// Brings the line `step` of the pixels of up to BLOCK_LINES rows into one line of a block.
+// Brings the line `step` of the pixels of rows from `row` of the chunk on, up to BLOCK_LINES, into one line of a block.
 typedef void (*ISA(line_filler))(
-  const ISA(tiling) *t, char *line, const void *const *pixels, int64_t rows, int64_t step);
+  const ISA(tiling) *t, char *line, const void *const *pixels, int64_t row, int64_t rows, int64_t step);
 
 // From floats.
 static void ISA(round_line)(
-  const ISA(tiling) *t, char *line, const void *const *pixels, int64_t rows, int64_t step) {
-  const int64_t offset = ISA(line_offset)(t, step) / 2;
-  const __mmask32 mask = (__mmask32)ISA(line_mask)(t, step);
-  for (int64_t r = 0; r < rows; r++) {
-    const float *source = (const float *)pixels[r] + offset;
-    __m512 low = _mm512_maskz_loadu_ps((__mmask16)mask, source);
-    __m512 high = _mm512_maskz_loadu_ps((__mmask16)(mask >> 16), source + 16);
-    _mm512_store_si512(line + r * TILE_BYTES, (__m512i)_mm512_cvtne2ps_pbh(high, low));
-  }
+  const ISA(tiling) *t, char *line, const void *const *pixels, int64_t row, int64_t rows, int64_t step) {
+  for (int64_t r = 0; r < rows; r++)
+    _mm512_store_si512(line + r * TILE_BYTES, ISA(rounded_line)(t, pixels[r], step, ISA(splat)(1)));
 }
 
 // From pixels that are bfloat16.
 static void ISA(copy_bfloat16_line)(
-  const ISA(tiling) *t, char *line, const void *const *pixels, int64_t rows, int64_t step) {
+  const ISA(tiling) *t, char *line, const void *const *pixels, int64_t row, int64_t rows, int64_t step) {
   const int64_t offset = ISA(line_offset)(t, step);
   const __mmask32 mask = (__mmask32)ISA(line_mask)(t, step);
   for (int64_t r = 0; r < rows; r++)
@@ -53,7 +47,7 @@ INLINE void ISA(fill_chunk)(const ISA(tiling) *t, ISA(pixel_reader) read, ISA(li
         for (int64_t r = 0; r < rows; r++) pixels[r] = pointers[r / TILE_ROWS][tap * TILE_ROWS + r % TILE_ROWS];
         if (read) read(t, pixels, tap, first, rows);
       }
-      fill(t, line, pixels, rows, step);
+      fill(t, line, pixels, first, rows, step);
       if (++step == t->steps) {
         step = 0;
         tap++;
@@ -183,10 +177,6 @@ INLINE ISA(earlier) ISA(earlier_sums)(const ISA(rest) *rest, int64_t begin) {
   return (ISA(earlier)){op->output + (rest->place.row + begin) * op->outputs + rest->place.column, op->outputs};
 }
 
-INLINE vf ISA(load_columns)(const float *row, int64_t c, int64_t columns) {
-  return columns - c < LANES ? ISA(load_part)(row + c, columns - c) : ISA(load)(row + c);
-}
-
 // Keeps sums for the next ones of the chunk, or finishes them.
 INLINE void ISA(pass_on)(const ISA(rest) *rest, int64_t begin, int64_t end) {
   const ISA(place) *place = &rest->place;
@@ -204,8 +194,9 @@ static void ISA(finish_floats)(ISA(companion) *companion, int64_t begin, int64_t
     ISA(earlier) earlier = ISA(earlier_sums)(rest, begin);
     for (int64_t r = begin; r < end; r++, earlier.first += earlier.stride)
       for (int64_t c = 0; c < columns; c += LANES) {
+        const int64_t lanes = columns - c < LANES ? columns - c : LANES;
         float *sum = rest->sums + r * FS_PANEL + c;
-        ISA(store)(sum, ISA(load_columns)(earlier.first, c, columns) + ISA(load)(sum));
+        ISA(store)(sum, ISA(load_lanes)(earlier.first + c, lanes) + ISA(load)(sum));
       }
   }
   ISA(pass_on)(rest, begin, end);

@@ -21,9 +21,9 @@ static void ISA(read_scales)(
 
 // From floats.
 static void ISA(quantize_line)(
-  const ISA(tiling) *t, char *line, const void *const *pixels, int64_t rows, int64_t step) {
-  const int64_t offset = ISA(line_offset)(t, step), block = (line - t->lines) / LINE_BLOCK_BYTES / (t->end - t->begin);
-  const ISA(pixel_scale) *scales = t->pixel_scales + block * BLOCK_LINES;
+  const ISA(tiling) *t, char *line, const void *const *pixels, int64_t row, int64_t rows, int64_t step) {
+  const int64_t offset = ISA(line_offset)(t, step);
+  const ISA(pixel_scale) *scales = t->pixel_scales + row;
   for (int64_t r = 0; r < rows; r++, line += TILE_BYTES) {
     uint64_t mask = ISA(line_mask)(t, step);
     for (int i = 0; i < TILE_BYTES; i += LANES, mask >>= LANES) {
@@ -36,7 +36,7 @@ static void ISA(quantize_line)(
 
 // From pixels that are int8.
 static void ISA(copy_int8_line)(
-  const ISA(tiling) *t, char *line, const void *const *pixels, int64_t rows, int64_t step) {
+  const ISA(tiling) *t, char *line, const void *const *pixels, int64_t row, int64_t rows, int64_t step) {
   const int64_t offset = ISA(line_offset)(t, step);
   const uint64_t mask = ISA(line_mask)(t, step);
   for (int64_t r = 0; r < rows; r++) {
@@ -60,10 +60,11 @@ static void ISA(finish_tap)(ISA(companion) *companion, int64_t begin, int64_t en
   ISA(prefetch_next)(rest, begin, end);
   for (int64_t r = begin; r < end; r++, earlier.first += earlier.stride)
     for (int64_t c = 0; c < columns; c += LANES) {
+      const int64_t lanes = columns - c < LANES ? columns - c : LANES;
       float *target = rest->sums + r * FS_PANEL + c;
       vi exact = *(const vi *)target - *(const vi *)(weight_sums + c) * scales[r].zero;
       vf sum = __builtin_convertvector(exact, vf) * scales[r].step;
-      if (tap > 0) sum += ISA(load_columns)(earlier.first, c, columns);
+      if (tap > 0) sum += ISA(load_lanes)(earlier.first + c, lanes);
       if (tap == t->taps - 1) sum *= ISA(load)(steps + c);
       ISA(store)(target, sum);
     }

@@ -88,8 +88,6 @@ INLINE float ISA(sum)(vf v) {
 
 #define CONVOLVE_INT8 .convolve[FS_INT8] = INT8(convolve)
 
-#define LARGEST_TILE .rows = TILE_ROWS
-
 #define KERNEL_TABLE(label) \
   { \
     .name = label, \
@@ -97,7 +95,6 @@ INLINE float ISA(sum)(vf v) {
     .convolve[FS_FLOAT16] = ISA(convolve_float16), \
     CONVOLVE_BFLOAT16, \
     CONVOLVE_INT8, \
-    LARGEST_TILE, \
     .convert[FS_INT8] = ISA(convert_int8), \
     .convolve_few = ISA(convolve_few), \
     .winograd_patches = ISA(winograd_patches), \

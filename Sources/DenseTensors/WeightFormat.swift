@@ -7,11 +7,11 @@ public enum WeightFormat: String, CaseIterable, Sendable {
   /// they are infinite.
   case float16
   /// Eight bits of precision. With AVX-512-BF16 inputs are rounded to the same, and products take half the time, with AMX
-  /// a sixteenth; elsewhere the inputs stay as they are.
+  /// much less; elsewhere the inputs stay as they are.
   case bfloat16
   /// 127 steps to either side of 0, of a size of its own for each output; every pixel of the input is rounded to 255
-  /// steps between its least and its largest channel. With VNNI, products take a quarter of the time, with AMX a
-  /// thirtieth; the bits are the same on every instruction set.
+  /// steps between its least and its largest channel. With VNNI, products take a quarter of the time, with AMX
+  /// less; the bits are the same on every instruction set.
   case int8
 
   var kernelFormat: fs_format {

@@ -15,6 +15,9 @@ extension WeightFormat: Encodable {
 extension Precision: Encodable, ExpressibleByArgument {
   public init?(argument: String) { self.init(named: argument) }
 
+  /// The names that users type; the long ones are accepted too.
+  public static var allValueStrings: [String] { allCases.map(\.shortName) }
+
   var bytesPerWeight: Int {
     switch self {
     case .float32: 4

@@ -9,11 +9,6 @@ enum NetworkComponent: String, CaseIterable, Encodable, ExpressibleByArgument {
   var folderName: String { self == .text ? "text_encoder" : rawValue }
 }
 
-extension Precision {
-  /// The names that users type; the long ones are accepted too.
-  public static var allValueStrings: [String] { allCases.map(\.shortName) }
-}
-
 /// Which network to run, on what and how often: the options that `model` and `forward` share.
 struct NetworkOptions: ParsableArguments {
   @Argument(help: ArgumentHelp("Folder of a model in diffusers' layout.", valueName: "dir"))

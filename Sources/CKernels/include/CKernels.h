@@ -82,7 +82,7 @@ int64_t fs_direct_products(fs_format format);
 // The bytes of an input pixel as fs_convolve reads it; 0 where it reads floats, and converts them itself if it has to.
 int64_t fs_pixel_bytes(fs_format format, int64_t channels, int64_t taps);
 
-// The output rows of the largest tile: parts of a convolution best hold a multiple.
+// Parts of a convolution best hold a multiple of so many output rows, which fills the tiles of registers.
 int64_t fs_tile_rows(fs_format format);
 
 // Converts `count` pixels, the first at `input` and `input_stride` floats apart, where fs_pixel_bytes is not 0. For
