@@ -6,7 +6,7 @@
 // their product add up the weights: what is left to vectors is the power of 2.
 
 // A block of keys is packed as panels of 32 keys, [pair of columns][key][2], and its values as panels of 32 columns,
-// [pair of keys][column][2].
+// [pair of keys][column][2]. A pair of keys are the i-th of a panel's first half and the i-th of its second.
 typedef struct {
   const fs_attention *op;
   ISA(tiling) scores, values;
@@ -39,9 +39,14 @@ INLINE int64_t ISA(value_width)(const ISA(tile_attention) *s, int64_t c) {
   return s->columns - c / FS_PANEL * FS_PANEL < FS_PANEL ? FS_PANEL / 2 : FS_PANEL;
 }
 
+// A bit for each of the first `count` lanes.
+INLINE __mmask16 ISA(leading)(int64_t count) {
+  return (__mmask16)(count >= LANES ? 0xffff : count > 0 ? (1 << count) - 1 : 0);
+}
+
 // What the lanes of a row hold, 0 from `count` on.
 INLINE vf ISA(load_leading)(const float *row, int64_t count) {
-  return (vf)_mm512_maskz_loadu_ps((__mmask16)(count >= LANES ? 0xffff : count > 0 ? (1 << count) - 1 : 0), row);
+  return (vf)_mm512_maskz_loadu_ps(ISA(leading)(count), row);
 }
 
 static void ISA(pack_tile_block)(const ISA(tile_attention) *s) {
@@ -58,8 +63,7 @@ static void ISA(pack_tile_block)(const ISA(tile_attention) *s) {
       const float *source = key + 2 * pair;
       __m512i both = (__m512i)_mm512_cvtne2ps_pbh(
         (__m512)ISA(load_leading)(source + LANES, left - LANES), (__m512)ISA(load_leading)(source, left));
-      __mmask16 there = (__mmask16)(pairs - pair >= LANES ? 0xffff : (1 << (pairs - pair)) - 1);
-      _mm512_mask_i32scatter_epi32(target, there, columns, both, 4);
+      _mm512_mask_i32scatter_epi32(target, ISA(leading)(pairs - pair), columns, both, 4);
     }
   }
   for (int64_t c = 0; c < s->columns; c += LANES) {
@@ -67,11 +71,12 @@ static void ISA(pack_tile_block)(const ISA(tile_attention) *s) {
     const vf ones = (vf)_mm512_maskz_mov_ps(
       (__mmask16)(left >= 0 && left < LANES ? 1 << left : 0), (__m512)ISA(splat)(1));
     char *target = ISA(value_panel)(s, c) + c % FS_PANEL * 4;
-    for (int64_t i = 0; i < s->all_keys; i += 2, target += 4 * width) {
+    for (int64_t pair = 0; pair < s->all_keys / 2; pair++, target += 4 * width) {
+      const int64_t half = FS_PANEL / 2, i = pair / half * FS_PANEL + pair % half;
       const float *row = value + i * op->key_stride;
       vf low = {0}, high = {0};
       if (i < s->keys) low = ISA(load_leading)(row + c, left) + ones;
-      if (i + 1 < s->keys) high = ISA(load_leading)(row + op->key_stride + c, left) + ones;
+      if (i + half < s->keys) high = ISA(load_leading)(row + half * op->key_stride + c, left) + ones;
       _mm512_storeu_si512(target, ISA(pairs)(low, high));
     }
   }
@@ -94,8 +99,9 @@ typedef struct {
   int64_t first, rows;
 } ISA(tile_queries);
 
-// How far scores may be above the base: weights and sums stay far from infinity.
+// How far scores may be above the base: weights and sums stay far from infinity. And 2 to that as bfloat16.
 #define HEADROOM 16
+#define LARGEST_WEIGHT 0x4780
 
 // scores := the scores of a panel of keys above `bases`, or above 0 where that is NULL.
 INLINE void ISA(score_panel)(
@@ -103,31 +109,47 @@ INLINE void ISA(score_panel)(
   ISA(companion) *companion) {
   const ISA(start) start = {bases, TILE_BYTES, 0};
   const char *keys = s->key_block + panel * FS_PANEL * s->scores.tap_bytes;
-  ISA(sum_block)(&s->scores, false, start, scores, q->query, keys, q->rows, FS_PANEL, 0, s->scores.steps, companion);
+  ISA(sum_block)(
+    &s->scores, false, true, start, scores, q->query, keys, q->rows, FS_PANEL, 0, s->scores.steps, companion);
   const int64_t first = s->first_key + panel * FS_PANEL, all = s->op->keys;
   if (first + FS_PANEL <= (s->op->causal && q->first < all ? q->first + 1 : all)) return;
   for (int64_t r = 0; r < q->rows; r++) {
     const int64_t seen = (s->op->causal && q->first + r < all ? q->first + r + 1 : all) - first;
-    for (int64_t key = seen > 0 ? seen : 0; key < FS_PANEL; key++) scores[r * FS_PANEL + key] = -INFINITY;
+    for (int64_t key = 0; key < FS_PANEL; key += LANES)
+      _mm512_mask_storeu_ps(
+        scores + r * FS_PANEL + key, (__mmask16)~ISA(leading)(seen - key), (__m512)ISA(splat)(-INFINITY));
   }
 }
 
-// Scores that become weights, and the largest as integers: positive numbers keep their order, negative ones are below,
-// NaN may be above.
+// Scores that become weights, and the largest weights as integers: positive numbers keep their order, negative ones are
+// below, NaN may be above.
 typedef struct {
   ISA(companion) companion;
   const float *scores;
   char *weights;
-  vi top;
+  __m512i top;
 } ISA(weighing);
+
+// 2^x, rounded to bfloat16 where the lower half of its bits is cut off; 0 below -126 where subnormal results are
+// flushed. Relative to 2^floor(x) it is the polynomial of degree 3 whose largest relative error, 7.5e-5, is smallest,
+// and half a unit of bfloat16. NaN stays NaN.
+INLINE __m512i ISA(rounded_exp2)(vf x) {
+  vf r = (vf)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+  vf p = ISA(splat)(7.80245215e-2f);
+  p = p * r + 2.26067156e-1f;
+  p = p * r + 6.95833564e-1f;
+  p = p * r + (9.99925196e-1f + 0x1p-8f);
+  return (__m512i)_mm512_scalef_ps((__m512)p, (__m512)x);
+}
 
 static void ISA(weigh_rows)(ISA(companion) *companion, int64_t begin, int64_t end) {
   ISA(weighing) *w = (ISA(weighing) *)companion;
-  vi top = w->top;
+  __m512i top = w->top;
   for (int64_t r = begin; r < end; r++) {
-    vf low = ISA(load)(w->scores + r * FS_PANEL), high = ISA(load)(w->scores + r * FS_PANEL + LANES);
-    top = __builtin_elementwise_max(top, __builtin_elementwise_max((vi)low, (vi)high));
-    __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)ISA(exp2_short)(high), (__m512)ISA(exp2_short)(low));
+    const float *scores = w->scores + r * FS_PANEL;
+    __m512i low = ISA(rounded_exp2)(ISA(load)(scores)), high = ISA(rounded_exp2)(ISA(load)(scores + LANES));
+    __m512i both = _mm512_mask_mov_epi16(_mm512_srli_epi32(low, 16), 0xaaaaaaaa, high);
+    top = _mm512_max_epi16(top, both);
     _mm512_storeu_si512(w->weights + r * TILE_BYTES, both);
   }
   w->top = top;
@@ -136,15 +158,30 @@ static void ISA(weigh_rows)(ISA(companion) *companion, int64_t begin, int64_t en
 // Panels of keys whose weights are used at once.
 #define GROUP 4
 
-// output += weights x values, for the panels begin ..< end of keys.
+// The weights of the panels begin ..< end of keys, yet to be used for the columns of values from `column` on.
+typedef struct {
+  int64_t begin, end, column;
+} ISA(unused);
+
+// output += weights x values, up to `column`, a multiple of FS_PANEL.
 INLINE void ISA(use_weights)(
-  const ISA(tile_attention) *s, const ISA(tile_queries) *q, int64_t begin, int64_t end, ISA(companion) *companion) {
-  if (begin == end) return;
-  float *output = q->output;
-  for (int64_t c = 0; c < s->columns; c += FS_PANEL, output += BLOCK_LINES * FS_PANEL)
+  const ISA(tile_attention) *s, const ISA(tile_queries) *q, ISA(unused) *unused, int64_t column,
+  ISA(companion) *companion) {
+  for (; unused->column < column; unused->column += FS_PANEL) {
+    float *output = q->output + unused->column * BLOCK_LINES;
     ISA(sum_block)(
-      &s->values, false, ISA(start_of)(output), output, q->weights + begin * LINE_BLOCK_BYTES, ISA(value_panel)(s, c),
-      q->rows, ISA(value_width)(s, c), begin, end, companion);
+      &s->values, false, true, ISA(start_of)(output), output, q->weights + unused->begin * LINE_BLOCK_BYTES,
+      ISA(value_panel)(s, unused->column), q->rows, ISA(value_width)(s, unused->column), unused->begin, unused->end,
+      companion);
+  }
+}
+
+// The same for all that is left, and then for the panels begin ..< end.
+INLINE void ISA(use_all_weights)(
+  const ISA(tile_attention) *s, const ISA(tile_queries) *q, ISA(unused) *unused, int64_t begin, int64_t end) {
+  ISA(use_weights)(s, q, unused, s->columns, NULL);
+  *unused = (ISA(unused)){begin, end, begin < end ? 0 : s->columns};
+  ISA(use_weights)(s, q, unused, s->columns, NULL);
 }
 
 // The largest of a row of scores; NaN where one of them is.
@@ -184,29 +221,32 @@ INLINE void ISA(score_first_panel)(const ISA(tile_attention) *s, const ISA(tile_
 }
 
 // Adds the current block of keys to a tile of queries. While the scores of one panel become weights, those of the next
-// are added up, and weights of earlier ones are used.
+// are added up, and a part of the weights of an earlier group are used: vectors have company all the time.
 static void ISA(attend_tile_block)(const ISA(tile_attention) *s, const ISA(tile_queries) *q) {
   float scores[2][BLOCK_LINES * FS_PANEL] __attribute__((aligned(64)));
-  const int64_t panels = (s->keys + FS_PANEL - 1) / FS_PANEL;
-  int64_t begin = 0;  // the first panel whose weights are yet to be used
+  const int64_t panels = (s->keys + FS_PANEL - 1) / FS_PANEL, columns = (s->columns + FS_PANEL - 1) / FS_PANEL;
+  int64_t begin = 0;  // the first panel that is not in `unused`
+  ISA(unused) unused = {0, 0, columns * FS_PANEL};
   if (s->first_key == 0) ISA(score_first_panel)(s, q, scores[0]);
   else ISA(score_panel)(s, q, scores[0], q->bases, 0, NULL);
   for (int64_t panel = 0; panel < panels; panel++) {
     const bool is_last = panel + 1 == panels;
-    const int64_t used = panel - begin == GROUP ? GROUP * ((s->columns + FS_PANEL - 1) / FS_PANEL) : 0;
-    const int64_t lines = used + (is_last ? 0 : s->scores.steps);
-    float *current = scores[panel % 2], *next = scores[(panel + 1) % 2];
-    ISA(weighing) w = {
-      .companion = {ISA(weigh_rows), 0, q->rows, lines > 0 ? (BLOCK_LINES + lines - 1) / lines : 0},
-      .scores = current, .weights = q->weights + panel * LINE_BLOCK_BYTES};
-    if (!is_last) ISA(score_panel)(s, q, next, q->bases, panel + 1, &w.companion);
-    if (used > 0) {
-      ISA(use_weights)(s, q, begin, panel, &w.companion);
+    if (panel - begin == GROUP) {
+      unused = (ISA(unused)){begin, panel, 0};
       begin = panel;
     }
+    const int64_t until = columns * (panel - begin + 1) / GROUP * FS_PANEL;
+    const int64_t used = until > unused.column ? (until - unused.column) / FS_PANEL * (unused.end - unused.begin) : 0;
+    const int64_t products = 4 * (used + (is_last ? 0 : s->scores.steps));
+    float *current = scores[panel % 2], *next = scores[(panel + 1) % 2];
+    ISA(weighing) w = {
+      .companion = {ISA(weigh_rows), 0, q->rows, products > 0 ? (BLOCK_LINES + products - 1) / products : 0},
+      .scores = current, .weights = q->weights + panel * LINE_BLOCK_BYTES};
+    if (!is_last) ISA(score_panel)(s, q, next, q->bases, panel + 1, &w.companion);
+    if (used > 0) ISA(use_weights)(s, q, &unused, until, &w.companion);
     ISA(accompany)(&w.companion, BLOCK_LINES);
-    if (__builtin_expect(_mm512_cmpgt_epi32_mask((__m512i)w.top, (__m512i)ISA(splat)(HEADROOM)) == 0, 1)) continue;
-    ISA(use_weights)(s, q, begin, panel, NULL);
+    if (__builtin_expect(_mm512_cmpgt_epi16_mask(w.top, _mm512_set1_epi16(LARGEST_WEIGHT)) == 0, 1)) continue;
+    ISA(use_all_weights)(s, q, &unused, begin, panel);
     begin = panel;
     ISA(score_panel)(s, q, current, NULL, panel, NULL);
     ISA(raise_tile_bases)(s, q, current, false);
@@ -215,9 +255,10 @@ static void ISA(attend_tile_block)(const ISA(tile_attention) *s, const ISA(tile_
     ISA(accompany)(&w.companion, BLOCK_LINES);
     if (!is_last) ISA(score_panel)(s, q, next, q->bases, panel + 1, NULL);
   }
-  ISA(use_weights)(s, q, begin, panels, NULL);
+  ISA(use_all_weights)(s, q, &unused, begin, panels);
 }
 
+#undef LARGEST_WEIGHT
 #undef GROUP
 #undef HEADROOM
 
@@ -242,7 +283,7 @@ static void ISA(store_outputs)(const ISA(tile_attention) *s, const ISA(tile_quer
     float *output = op->output + (q->first + r) * op->output_stride;
     for (int64_t c = 0; c < dimension; c += LANES) {
       vf columns = ISA(load)(row + c / FS_PANEL * panel + c % FS_PANEL) * inverse;
-      ISA(store_part)(output + c, columns, dimension - c < LANES ? dimension - c : LANES);
+      _mm512_mask_storeu_ps(output + c, ISA(leading)(dimension - c), (__m512)columns);
     }
   }
 }
@@ -267,10 +308,14 @@ static void ISA(attend_tiles)(const fs_attention *op, int64_t begin, int64_t end
       memset(queries[i].output, 0, (size_t)(count - query_floats - base_floats) * sizeof(float));
     }
     const int64_t keys = op->causal && last < op->keys ? last : op->keys;
+    // Each subnormal weight would cost the time of a hundred.
+    const unsigned int control = _mm_getcsr();
+    _mm_setcsr(control | _MM_FLUSH_ZERO_ON);
     for (int64_t block = 0; block < fs_attention_blocks(keys, op->dimension, true); block++) {
       ISA(choose_tile_block)(&s, block);
       for (int64_t i = 0; i < tiles; i++) ISA(attend_tile_block)(&s, &queries[i]);
     }
+    _mm_setcsr(control);
     for (int64_t i = 0; i < tiles; i++) ISA(store_outputs)(&s, &queries[i]);
   }
   _tile_release();

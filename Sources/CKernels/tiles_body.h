@@ -34,7 +34,8 @@ typedef struct {
   ISA(pixel_scale) *pixel_scales;  // for int8, [tap][CHUNK_LINES]
 } ISA(tiling);
 
-// Work of vectors on a block's rows, done along with the products of another block: `share` rows with every line.
+// Work of vectors on a block's rows, done along with the products of another block: `share` rows with every line, or
+// with every product.
 typedef struct ISA(companion) {
   void (*work)(struct ISA(companion) *companion, int64_t begin, int64_t end);
   int64_t done, rows, share;
@@ -104,10 +105,11 @@ INLINE void ISA(configure_tiles)(int64_t step_bytes) {
   _tile_loadconfig(&shapes);
 }
 
-#define ADD_PRODUCT(sum, a, b)                  \
-  {                                             \
-    if (is_int8) _tile_dpbusd(sum, a, b);       \
-    else _tile_dpbf16ps(sum, a, b);             \
+#define ADD_PRODUCT(sum, a, b)                                                    \
+  {                                                                               \
+    if (is_int8) _tile_dpbusd(sum, a, b);                                         \
+    else _tile_dpbf16ps(sum, a, b);                                               \
+    if (every_product && companion) ISA(accompany)(companion, companion->share);  \
   }
 
 // What sums start from: NULL for 0, or the first tile with bytes from row to row and to the tile beside.
@@ -120,10 +122,11 @@ enum { SUM_STRIDE = 4 * 32 };  // FS_PANEL floats
 INLINE ISA(start) ISA(start_of)(const void *sums) { return (ISA(start)){sums, SUM_STRIDE, TILE_BYTES}; }
 
 // sums[BLOCK_LINES][FS_PANEL] := `start` + the products of the lines begin ..< end, from `a` on, for `rows` x `columns`
-// tiles; meanwhile a companion is at work.
+// tiles; meanwhile a companion is at work, with every line or with every product.
 INLINE void ISA(sum_tiles)(
-  const ISA(tiling) *t, const int rows, const int columns, const bool is_int8, ISA(start) start, void *sums,
-  const char *a, const char *weights, int64_t width, int64_t begin, int64_t end, ISA(companion) *companion) {
+  const ISA(tiling) *t, const int rows, const int columns, const bool is_int8, const bool every_product,
+  ISA(start) start, void *sums, const char *a, const char *weights, int64_t width, int64_t begin, int64_t end,
+  ISA(companion) *companion) {
   const int64_t stride = 4 * width, tap_stride = t->column_bytes * width, lower = TILE_LINES * SUM_STRIDE;
   int64_t step = begin % t->steps;
   weights += begin / t->steps * tap_stride;
@@ -152,7 +155,7 @@ INLINE void ISA(sum_tiles)(
       ADD_PRODUCT(1, 4, 7)
     }
     for (int64_t i = 0; i < ahead.pixel_lines; i++, pixels += 64) _mm_prefetch(pixels, _MM_HINT_T1);
-    if (companion) ISA(accompany)(companion, companion->share);
+    if (!every_product && companion) ISA(accompany)(companion, companion->share);
     if (rows > 1) {
       _tile_loadd(5, a + TILE_LINES * TILE_BYTES, TILE_BYTES);
       ADD_PRODUCT(2, 5, 6)
@@ -172,11 +175,15 @@ INLINE void ISA(sum_tiles)(
 
 // The same for as many tiles as `rows` and the panel's `width` ask for.
 INLINE void ISA(sum_block)(
-  const ISA(tiling) *t, const bool is_int8, ISA(start) start, void *sums, const char *a, const char *weights,
-  int64_t rows, int64_t width, int64_t begin, int64_t end, ISA(companion) *companion) {
+  const ISA(tiling) *t, const bool is_int8, const bool every_product, ISA(start) start, void *sums, const char *a,
+  const char *weights, int64_t rows, int64_t width, int64_t begin, int64_t end, ISA(companion) *companion) {
+#define SUM_TILES(rows, columns) \
+  ISA(sum_tiles)(                \
+    t, rows, columns, is_int8, every_product, start, sums, a, weights, width, begin, end, companion)
   const bool is_tall = rows > TILE_LINES, is_wide = width > TILE_LINES;
-  if (is_tall && is_wide) ISA(sum_tiles)(t, 2, 2, is_int8, start, sums, a, weights, width, begin, end, companion);
-  else if (is_tall) ISA(sum_tiles)(t, 2, 1, is_int8, start, sums, a, weights, width, begin, end, companion);
-  else if (is_wide) ISA(sum_tiles)(t, 1, 2, is_int8, start, sums, a, weights, width, begin, end, companion);
-  else ISA(sum_tiles)(t, 1, 1, is_int8, start, sums, a, weights, width, begin, end, companion);
+  if (is_tall && is_wide) SUM_TILES(2, 2);
+  else if (is_tall) SUM_TILES(2, 1);
+  else if (is_wide) SUM_TILES(1, 2);
+  else SUM_TILES(1, 1);
+#undef SUM_TILES
 }

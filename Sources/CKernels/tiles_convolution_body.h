@@ -148,8 +148,8 @@ INLINE void ISA(convolve_chunks)(
               .tile = tile, .weights = weights};
             if (rest) rest->next = place;
             ISA(sum_block)(
-              t, is_int8, ISA(start_of)(NULL), next->sums, a, weights + (is_int8 ? 8 : 0) * width, rows, width, line,
-              end, rest ? &rest->companion : NULL);
+              t, is_int8, false, ISA(start_of)(NULL), next->sums, a, weights + (is_int8 ? 8 : 0) * width, rows, width,
+              line, end, rest ? &rest->companion : NULL);
             if (rest) ISA(accompany)(&rest->companion, BLOCK_LINES);
             rest = next;
             a += (end - line) * LINE_BLOCK_BYTES;

@@ -76,8 +76,8 @@ extension DenseTensor where Scalar == Float {
     }
     let dimension = width / heads
     let result = DenseTensor(uninitialized: [batch, length, width])
-    let blockLength = Int(fs_attention_queries(Int64(dimension)))
-    let blocks = (length + blockLength - 1) / blockLength
+    let pieces = Pieces(
+      batch: batch, length: length, heads: heads, dimension: dimension, keys: keyValues.map(\.length).max() ?? 0)
     let scratchCount = Int(fs_attention_scratch_count(Int64(dimension), precision == .bfloat16))
     let longest = Int64(keyValues.map(\.length).max() ?? 0)
     let keyBlocks = Int(fs_attention_blocks(longest, Int64(dimension), precision == .bfloat16))
@@ -96,7 +96,7 @@ extension DenseTensor where Scalar == Float {
     }
     withExtendedLifetime((queries, keyValues, packed, result)) {
       // Where one task takes all queries of a head, it packs the head's keys too: waking threads twice costs more.
-      let packsAhead = blocks > 1
+      let packsAhead = pieces.count > 1
       if packsAhead {
         ThreadPool.forEach(batch * heads * keyBlocks) { task in
           let (image, head, block) = (task / keyBlocks / heads, task / keyBlocks % heads, task % keyBlocks)
@@ -105,17 +105,44 @@ extension DenseTensor where Scalar == Float {
           fs_pack_keys(&operation, Int64(block), end)
         }
       }
-      ThreadPool.forEach(batch * heads * blocks) { task in
-        let (image, head, block) = (task / blocks / heads, task / blocks % heads, task % blocks)
-        var operation = operation(image: image, head: head)
-        if !packsAhead {
-          fs_pack_keys(&operation, 0, fs_attention_blocks(operation.keys, operation.dimension, operation.bfloat16))
+      ThreadPool.forEach(batch * pieces.headGroups * pieces.count) { task in
+        let (image, piece) = (task / pieces.count / pieces.headGroups, task % pieces.count)
+        let firstHead = task / pieces.count % pieces.headGroups * pieces.headsAtOnce
+        let rows = piece * pieces.rows..<min((piece + 1) * pieces.rows, length)
+        for head in firstHead..<firstHead + pieces.headsAtOnce {
+          var operation = operation(image: image, head: head)
+          if !packsAhead {
+            fs_pack_keys(&operation, 0, fs_attention_blocks(operation.keys, operation.dimension, operation.bfloat16))
+          }
+          fs_attend(&operation, Int64(rows.lowerBound), Int64(rows.upperBound), threadScratch(scratchCount))
         }
-        fs_attend(
-          &operation, Int64(block * blockLength), Int64(min((block + 1) * blockLength, length)),
-          threadScratch(scratchCount))
       }
     }
     return result
+  }
+}
+
+/// How attention is split: pieces of the queries of one head, or of all heads.
+private struct Pieces {
+  /// Queries of a piece.
+  let rows: Int
+  /// Pieces of an image's queries.
+  let count: Int
+  let headsAtOnce: Int
+  let headGroups: Int
+
+  init(batch: Int, length: Int, heads: Int, dimension: Int, keys: Int) {
+    let most = Int(fs_attention_queries(Int64(dimension)))
+    // Few keys stay in the cache for all heads, and then a query is read with the cache lines that its heads share.
+    let keysFit = keys * heads * dimension <= 1 << 18
+    if keysFit {
+      let (step, wanted) = (32, 4 * ThreadPool.threadCount)
+      rows = min(max(batch * length / wanted / step, 1) * step, most / 4)
+    } else {
+      rows = most
+    }
+    count = (length + rows - 1) / rows
+    headsAtOnce = keysFit ? heads : 1
+    headGroups = heads / headsAtOnce
   }
 }
