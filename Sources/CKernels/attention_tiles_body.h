@@ -110,7 +110,7 @@ INLINE void ISA(score_panel)(
   const ISA(start) start = {bases, TILE_BYTES, 0};
   const char *keys = s->key_block + panel * FS_PANEL * s->scores.tap_bytes;
   ISA(sum_block)(
-    &s->scores, false, true, start, scores, q->query, keys, q->rows, FS_PANEL, 0, s->scores.steps, companion);
+    &s->scores, false, true, start, scores, ISA(block_lines)(q->query), keys, q->rows, FS_PANEL, 0, s->scores.steps, companion);
   const int64_t first = s->first_key + panel * FS_PANEL, all = s->op->keys;
   if (first + FS_PANEL <= (s->op->causal && q->first < all ? q->first + 1 : all)) return;
   for (int64_t r = 0; r < q->rows; r++) {
@@ -170,8 +170,8 @@ INLINE void ISA(use_weights)(
   for (; unused->column < column; unused->column += FS_PANEL) {
     float *output = q->output + unused->column * BLOCK_LINES;
     ISA(sum_block)(
-      &s->values, false, true, ISA(start_of)(output), output, q->weights + unused->begin * LINE_BLOCK_BYTES,
-      ISA(value_panel)(s, unused->column), q->rows, ISA(value_width)(s, unused->column), unused->begin, unused->end,
+      &s->values, false, true, ISA(start_of)(output), output,
+      ISA(block_lines)(q->weights + unused->begin * LINE_BLOCK_BYTES), ISA(value_panel)(s, unused->column), q->rows, ISA(value_width)(s, unused->column), unused->begin, unused->end,
       companion);
   }
 }

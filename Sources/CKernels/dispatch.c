@@ -85,9 +85,13 @@ int64_t fs_direct_products(fs_format format) {
   return format != FS_BFLOAT16 || !fs_rounds_inputs() ? 1 : kernels()->tiles ? 16 : 2;
 }
 
-int64_t fs_pixel_bytes(fs_format format, int64_t channels, int64_t taps) {
-  if (!kernels()->convert[format] || (taps == 1 && kernels()->tiles && fs_tiles_pay(format, channels))) return 0;
+int64_t fs_pixel_bytes(fs_format format, int64_t channels) {
+  if (!kernels()->convert[format]) return 0;
   return format == FS_INT8 ? fs_int8_bytes(channels) : fs_bfloat16_stride(channels);
+}
+
+bool fs_reads_floats(fs_format format, int64_t channels, int64_t taps) {
+  return !kernels()->convert[format] || (taps == 1 && kernels()->tiles && fs_tiles_pay(format, channels));
 }
 
 int64_t fs_tile_rows(fs_format format) {

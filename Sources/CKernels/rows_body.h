@@ -110,14 +110,18 @@ static void ISA(finish)(
   }
 }
 
+// Whether every output pixel reads the input pixel of the same number.
+INLINE bool ISA(is_pixelwise)(const fs_convolution *op) {
+  return op->kernel_height * op->kernel_width == 1 && op->stride == op->upsampling && op->pad_top == 0 &&
+         op->pad_left == 0 && op->out_height == op->height && op->out_width == op->width;
+}
+
 // The pixels that each tap of `rows` output pixels reads: pointers[tap x TILE_ROWS + r].
 static void ISA(gather)(
   const fs_convolution *op, const fs_pixels *pixels, const void **pointers, int64_t row, int64_t rows) {
   const char *first = pixels->first;
   int64_t bytes = pixels->bytes;
-  bool is_pixelwise = op->kernel_height * op->kernel_width == 1 && op->stride == op->upsampling && op->pad_top == 0 &&
-                      op->pad_left == 0 && op->out_height == op->height && op->out_width == op->width;
-  if (is_pixelwise) {
+  if (ISA(is_pixelwise)(op)) {
     for (int64_t r = 0; r < rows; r++) pointers[r] = first + (row + r) * bytes;
     return;
   }

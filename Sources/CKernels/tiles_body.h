@@ -1,7 +1,7 @@
 // Products of AMX's tiles, 16 rows of up to 64 bytes, two by two at a time.
 //
 // A line is what one row of a tile holds: up to 64 bytes of the channels of one tap of a pixel. Weights are read as
-// they lie packed, pixels as [line][BLOCK_LINES][TILE_BYTES].
+// they lie packed, pixels as they are or from blocks, [line][BLOCK_LINES][TILE_BYTES].
 
 // Rows of a tile; of a block, which is two tiles of pixels.
 #define TILE_LINES 16
@@ -27,6 +27,8 @@ typedef struct {
   int64_t step_bytes;     // of a line
   int64_t column_bytes;   // of an output's weights for one tap
   int64_t first_bytes;    // of an output before its first weight
+  int64_t header_bytes;   // of a converted pixel before its first channel
+  bool in_place;          // whether tiles are read from where converted pixels lie
   int64_t row, rows;      // the chunk
   int64_t begin, end;     // its lines, counted through taps and steps
   ISA(ahead) ahead;
@@ -74,11 +76,14 @@ INLINE ISA(tiling) ISA(tiling_of)(
 
 // The tiling of a convolution that reads its input or, converted, pixels `pixel_bytes` apart.
 INLINE ISA(tiling) ISA(convolution_tiling)(
-  const fs_convolution *op, int64_t size, int64_t tap_bytes, int64_t first_bytes, int64_t pixel_bytes) {
+  const fs_convolution *op, int64_t size, int64_t tap_bytes, int64_t first_bytes, int64_t header_bytes,
+  int64_t pixel_bytes) {
   ISA(tiling) t = ISA(tiling_of)(op->channels, op->kernel_height * op->kernel_width, size, tap_bytes, first_bytes);
   t.op = op;
-  t.pixels = t.taps > 1 ? (fs_pixels){op->pixels, pixel_bytes, op->zeros}
+  t.pixels = op->pixels ? (fs_pixels){op->pixels, pixel_bytes, op->zeros}
                         : (fs_pixels){op->input, op->input_stride * (int64_t)sizeof(float), op->zeros};
+  t.header_bytes = header_bytes;
+  t.in_place = op->pixels && ISA(is_pixelwise)(op) && tap_bytes % TILE_BYTES == 0;
   return t;
 }
 
@@ -118,6 +123,14 @@ typedef struct {
   int64_t stride, beside;
 } ISA(start);
 
+// Where the lines of a block's pixels lie, with bytes from row to row and from line to line.
+typedef struct {
+  const char *first;
+  int64_t row, line;
+} ISA(lines);
+
+INLINE ISA(lines) ISA(block_lines)(const char *block) { return (ISA(lines)){block, TILE_BYTES, LINE_BLOCK_BYTES}; }
+
 enum { SUM_STRIDE = 4 * 32 };  // FS_PANEL floats
 INLINE ISA(start) ISA(start_of)(const void *sums) { return (ISA(start)){sums, SUM_STRIDE, TILE_BYTES}; }
 
@@ -125,7 +138,7 @@ INLINE ISA(start) ISA(start_of)(const void *sums) { return (ISA(start)){sums, SU
 // tiles; meanwhile a companion is at work, with every line or with every product.
 INLINE void ISA(sum_tiles)(
   const ISA(tiling) *t, const int rows, const int columns, const bool is_int8, const bool every_product,
-  ISA(start) start, void *sums, const char *a, const char *weights, int64_t width, int64_t begin, int64_t end,
+  ISA(start) start, void *sums, ISA(lines) a, const char *weights, int64_t width, int64_t begin, int64_t end,
   ISA(companion) *companion) {
   const int64_t stride = 4 * width, tap_stride = t->column_bytes * width, lower = TILE_LINES * SUM_STRIDE;
   int64_t step = begin % t->steps;
@@ -144,9 +157,9 @@ INLINE void ISA(sum_tiles)(
   }
   const ISA(ahead) ahead = t->ahead;
   const char *pixels = ahead.pixel_lines > 0 ? ahead.pixels + (begin - t->begin) * ahead.pixel_lines * 64 : NULL;
-  for (int64_t line = begin; line < end; line++, a += LINE_BLOCK_BYTES) {
+  for (int64_t line = begin; line < end; line++, a.first += a.line) {
     const char *b = weights + ISA(line_offset)(t, step) * width;
-    _tile_loadd(4, a, TILE_BYTES);
+    _tile_loadd(4, a.first, a.row);
     _tile_loadd(6, b, stride);
     ADD_PRODUCT(0, 4, 6)
     for (int64_t i = ahead.first; i < ahead.end; i++) _mm_prefetch(b + ahead.weights + i * 64, _MM_HINT_T1);
@@ -157,7 +170,7 @@ INLINE void ISA(sum_tiles)(
     for (int64_t i = 0; i < ahead.pixel_lines; i++, pixels += 64) _mm_prefetch(pixels, _MM_HINT_T1);
     if (!every_product && companion) ISA(accompany)(companion, companion->share);
     if (rows > 1) {
-      _tile_loadd(5, a + TILE_LINES * TILE_BYTES, TILE_BYTES);
+      _tile_loadd(5, a.first + TILE_LINES * a.row, a.row);
       ADD_PRODUCT(2, 5, 6)
       if (columns > 1) ADD_PRODUCT(3, 5, 7)
     }
@@ -175,7 +188,7 @@ INLINE void ISA(sum_tiles)(
 
 // The same for as many tiles as `rows` and the panel's `width` ask for.
 INLINE void ISA(sum_block)(
-  const ISA(tiling) *t, const bool is_int8, const bool every_product, ISA(start) start, void *sums, const char *a,
+  const ISA(tiling) *t, const bool is_int8, const bool every_product, ISA(start) start, void *sums, ISA(lines) a,
   const char *weights, int64_t rows, int64_t width, int64_t begin, int64_t end, ISA(companion) *companion) {
 #define SUM_TILES(rows, columns) \
   ISA(sum_tiles)(                \

@@ -1,7 +1,8 @@
 // Convolution with AMX, of bfloat16 here and of int8 in tiles_int8_body.h.
 //
 // Pixels are brought into the order in which tiles are read, for a chunk of rows and as many channels and taps as keep
-// them in the second-level cache; until all taps and channels are added up, sums wait in the output.
+// them in the second-level cache; until all taps and channels are added up, sums wait beside them. Linear layers read
+// converted pixels where they lie, if their lines and tiles are whole.
 
 // Rows of a chunk, and the lines that are taken at once: pixels of a chunk then take 640 KB.
 #define CHUNK_LINES 256
@@ -31,13 +32,27 @@ static void ISA(copy_bfloat16_line)(
 typedef void (*ISA(pixel_reader))(
   const ISA(tiling) *t, const void *const *pixels, int64_t tap, int64_t row, int64_t rows);
 
-// Fills the lines begin ..< end of the chunk's rows.
+INLINE char *ISA(filled_lines)(const ISA(tiling) *t, int64_t block) {
+  return t->lines + block / BLOCK_LINES * (t->end - t->begin) * LINE_BLOCK_BYTES;
+}
+
+// Where the lines of the chunk's block that starts with row `block` are to be read.
+INLINE ISA(lines) ISA(lines_of)(const ISA(tiling) *t, int64_t block, int64_t rows) {
+  if (!t->in_place || rows % TILE_LINES != 0) return ISA(block_lines)(ISA(filled_lines)(t, block));
+  const char *pixels = t->pixels.first;
+  return (ISA(lines)){
+    pixels + (t->row + block) * t->pixels.bytes + t->header_bytes + t->begin * TILE_BYTES, t->pixels.bytes, TILE_BYTES};
+}
+
+// Fills the lines begin ..< end of the chunk's rows, but for those that are read where they lie.
 INLINE void ISA(fill_chunk)(const ISA(tiling) *t, ISA(pixel_reader) read, ISA(line_filler) fill) {
   enum { GATHERS = (BLOCK_LINES + TILE_ROWS - 1) / TILE_ROWS };
   const void *pointers[GATHERS][MAX_TAPS * TILE_ROWS], *pixels[BLOCK_LINES];
-  char *line = t->lines;
   for (int64_t first = 0; first < t->rows; first += BLOCK_LINES) {
     const int64_t rows = t->rows - first < BLOCK_LINES ? t->rows - first : BLOCK_LINES;
+    const bool in_place = t->in_place && rows % TILE_LINES == 0;
+    if (in_place && !read) continue;
+    char *line = ISA(filled_lines)(t, first);
     for (int64_t r = 0; r < rows; r += TILE_ROWS)
       ISA(gather)(
         t->op, &t->pixels, pointers[r / TILE_ROWS], t->row + first + r, rows - r < TILE_ROWS ? rows - r : TILE_ROWS);
@@ -47,6 +62,7 @@ INLINE void ISA(fill_chunk)(const ISA(tiling) *t, ISA(pixel_reader) read, ISA(li
         for (int64_t r = 0; r < rows; r++) pixels[r] = pointers[r / TILE_ROWS][tap * TILE_ROWS + r % TILE_ROWS];
         if (read) read(t, pixels, tap, first, rows);
       }
+      if (in_place) break;
       fill(t, line, pixels, first, rows, step);
       if (++step == t->steps) {
         step = 0;
@@ -66,11 +82,10 @@ INLINE int64_t ISA(equal_parts)(int64_t all, int64_t most) {
 typedef struct {
   ISA(companion) companion;
   const ISA(tiling) *t;
-  const fs_convolution *op;  // what sums are finished by
-  ISA(place) place, next;    // of the block, and of the one whose products are added up meanwhile
-  int64_t first, end;        // the lines that are added up in `sums`
-  float *sums, *tile;        // [BLOCK_LINES][FS_PANEL]; the tile has earlier sums of the chunk
-  const char *weights;       // the panel's, for int8
+  ISA(place) place, next;  // of the block, and of the one whose products are added up meanwhile
+  int64_t first, end;      // the lines that are added up in `sums`
+  float *sums, *waiting;   // [BLOCK_LINES][FS_PANEL]: the new sums, and those of earlier lines
+  const char *weights;     // the panel's, for int8
 } ISA(rest);
 
 INLINE void ISA(prefetch_next)(const ISA(rest) *rest, int64_t begin, int64_t end) {
@@ -98,36 +113,34 @@ INLINE ISA(ahead) ISA(look_ahead)(
   return ahead;
 }
 
-// The convolution in sums of `unit` lines, which with its number of taps and channels alone decide the order of sums,
-// and in parts of `span` lines, a multiple.
+// The convolution in parts of `span` lines, a multiple of `unit`: so many lines are added up at once.
 INLINE void ISA(convolve_chunks)(
   ISA(tiling) *t, int64_t unit, int64_t span, const bool is_int8, ISA(pixel_reader) read, ISA(line_filler) fill,
   void (*finish)(ISA(companion) *, int64_t, int64_t), int64_t row_begin, int64_t row_end, int64_t panel_begin,
   int64_t panel_end) {
   if (row_begin >= row_end || panel_begin >= panel_end) return;
+  enum { TILE_FLOATS = BLOCK_LINES * FS_PANEL };
   const fs_convolution *op = t->op;
   const int64_t lines = t->taps * t->steps, panel_bytes = t->first_bytes + t->taps * t->column_bytes;
-  float tile[BLOCK_LINES * FS_PANEL] __attribute__((aligned(64)));
-  float sums[2][BLOCK_LINES * FS_PANEL] __attribute__((aligned(64)));
+  float sums[2][TILE_FLOATS] __attribute__((aligned(64)));
   ISA(rest) rests[2], *rest = NULL;
-  fs_convolution unfinished = *op;
-  unfinished.bias = unfinished.image_bias = unfinished.residual = NULL;
-  unfinished.scale = 1;
-  // Gated outputs are too narrow for sums to wait in.
-  if (op->gated) span = lines;
   int64_t fitting = CHUNK_LINES * SPAN / span / BLOCK_LINES * BLOCK_LINES;
   int64_t most = fitting < BLOCK_LINES ? BLOCK_LINES : fitting < CHUNK_LINES ? fitting : CHUNK_LINES;
   int64_t blocks = (ISA(equal_parts)(row_end - row_begin, most) + BLOCK_LINES - 1) / BLOCK_LINES;
   int64_t chunk_rows = blocks * BLOCK_LINES, taps = (span + t->steps - 1) / t->steps;
-  int64_t line_bytes = blocks * span * LINE_BLOCK_BYTES;
-  t->lines = fs_thread_scratch((size_t)(line_bytes + taps * CHUNK_LINES * (int64_t)sizeof(ISA(pixel_scale))));
-  t->pixel_scales = (ISA(pixel_scale) *)(t->lines + line_bytes);
+  // Sums of one part of the lines wait for those of the next, or of one tap for those of the next.
+  int64_t waiting_tiles = span < lines ? blocks * (panel_end - panel_begin) : 1;
+  int64_t line_bytes = blocks * span * LINE_BLOCK_BYTES, waiting_bytes = waiting_tiles * TILE_FLOATS * 4;
+  char *scratch = fs_thread_scratch(
+    (size_t)(line_bytes + waiting_bytes + taps * CHUNK_LINES * (int64_t)sizeof(ISA(pixel_scale))));
+  float *waiting = (float *)(scratch + line_bytes);
+  t->lines = scratch;
+  t->pixel_scales = (ISA(pixel_scale) *)(scratch + line_bytes + waiting_bytes);
   ISA(configure_tiles)(t->step_bytes);
   for (t->row = row_begin; t->row < row_end; t->row += chunk_rows) {
     t->rows = row_end - t->row < chunk_rows ? row_end - t->row : chunk_rows;
     for (t->begin = 0; t->begin < lines; t->begin += span) {
       t->end = t->begin + span < lines ? t->begin + span : lines;
-      const int64_t count = t->end - t->begin;
       ISA(fill_chunk)(t, read, fill);
       for (int64_t panel = panel_begin; panel < panel_end; panel++) {
         const int64_t column = panel * FS_PANEL, width = ISA(panel_width)(op, column);
@@ -136,78 +149,51 @@ INLINE void ISA(convolve_chunks)(
         for (int64_t block = 0; block < t->rows; block += BLOCK_LINES) {
           const int64_t rows = t->rows - block < BLOCK_LINES ? t->rows - block : BLOCK_LINES;
           const ISA(place) place = {op, t->row + block, rows, column, columns};
-          const char *a = t->lines + block / BLOCK_LINES * count * LINE_BLOCK_BYTES;
+          const int64_t tile = waiting_tiles > 1 ? (panel - panel_begin) * blocks + block / BLOCK_LINES : 0;
+          float *earlier = waiting + tile * TILE_FLOATS;
+          ISA(lines) a = ISA(lines_of)(t, block, rows);
           t->ahead = ISA(look_ahead)(t, panel, panel_begin, panel_end, block / BLOCK_LINES, row_end);
           for (int64_t line = t->begin, end; line < t->end; line = end) {
             end = line + unit < t->end ? line + unit : t->end;
             const int other = rest == rests;
+            // Sums that only grow wait in tiles as they are.
+            const bool waits = !is_int8 && end < lines;
             ISA(rest) *next = rests + other;
             *next = (ISA(rest)){
-              .companion = {finish, 0, rows, (BLOCK_LINES + end - line - 1) / (end - line)}, .t = t,
-              .op = end < lines ? &unfinished : op, .place = place, .first = line, .end = end, .sums = sums[other],
-              .tile = tile, .weights = weights};
+              .companion = {finish, 0, rows, (BLOCK_LINES + end - line - 1) / (end - line)}, .t = t, .place = place,
+              .first = line, .end = end, .sums = sums[other], .waiting = earlier, .weights = weights};
             if (rest) rest->next = place;
             ISA(sum_block)(
-              t, is_int8, false, ISA(start_of)(NULL), next->sums, a, weights + (is_int8 ? 8 : 0) * width, rows, width,
-              line, end, rest ? &rest->companion : NULL);
+              t, is_int8, false, ISA(start_of)(is_int8 || line == 0 ? NULL : earlier), waits ? earlier : next->sums, a,
+              weights + (is_int8 ? 8 : 0) * width, rows, width, line, end, rest ? &rest->companion : NULL);
             if (rest) ISA(accompany)(&rest->companion, BLOCK_LINES);
-            rest = next;
-            a += (end - line) * LINE_BLOCK_BYTES;
+            rest = waits ? NULL : next;
+            a.first += (end - line) * a.line;
           }
         }
       }
-      // Where lines are filled again, and where sums wait, nothing is left to do.
-      ISA(accompany)(&rest->companion, BLOCK_LINES);
+      // Where lines are filled again nothing is left to do.
+      if (rest) ISA(accompany)(&rest->companion, BLOCK_LINES);
       rest = NULL;
     }
   }
   _tile_release();
 }
 
-// The earlier sums of the rows from `begin` on, and the floats from row to row: in the tile, or in the output where the
-// chunk starts with the new ones.
-typedef struct {
-  const float *first;
-  int64_t stride;
-} ISA(earlier);
-
-INLINE ISA(earlier) ISA(earlier_sums)(const ISA(rest) *rest, int64_t begin) {
-  const fs_convolution *op = rest->t->op;
-  if (rest->first > rest->t->begin) return (ISA(earlier)){rest->tile + begin * FS_PANEL, FS_PANEL};
-  return (ISA(earlier)){op->output + (rest->place.row + begin) * op->outputs + rest->place.column, op->outputs};
-}
-
-// Keeps sums for the next ones of the chunk, or finishes them.
-INLINE void ISA(pass_on)(const ISA(rest) *rest, int64_t begin, int64_t end) {
-  const ISA(place) *place = &rest->place;
-  const float *sums = rest->sums + begin * FS_PANEL;
-  if (rest->end < rest->t->end)
-    memcpy(rest->tile + begin * FS_PANEL, sums, (size_t)((end - begin) * FS_PANEL) * sizeof(float));
-  else ISA(finish)(rest->op, sums, place->row + begin, end - begin, place->column, place->columns);
-}
-
 static void ISA(finish_floats)(ISA(companion) *companion, int64_t begin, int64_t end) {
   const ISA(rest) *rest = (const ISA(rest) *)companion;
-  const int64_t columns = rest->place.columns;
+  const ISA(place) *place = &rest->place;
   ISA(prefetch_next)(rest, begin, end);
-  if (rest->first > 0) {
-    ISA(earlier) earlier = ISA(earlier_sums)(rest, begin);
-    for (int64_t r = begin; r < end; r++, earlier.first += earlier.stride)
-      for (int64_t c = 0; c < columns; c += LANES) {
-        const int64_t lanes = columns - c < LANES ? columns - c : LANES;
-        float *sum = rest->sums + r * FS_PANEL + c;
-        ISA(store)(sum, ISA(load_lanes)(earlier.first + c, lanes) + ISA(load)(sum));
-      }
-  }
-  ISA(pass_on)(rest, begin, end);
+  ISA(finish)(
+    place->op, rest->sums + begin * FS_PANEL, place->row + begin, end - begin, place->column, place->columns);
 }
 
 static void ISA(convolve_bfloat16_tiles)(
   const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
   ISA(tiling) t = ISA(convolution_tiling)(
-    op, 2, 2 * fs_bfloat16_padded(op->channels), 0, fs_bfloat16_stride(op->channels));
-  int64_t unit = ISA(equal_parts)(t.taps * t.steps, SPAN);
+    op, 2, 2 * fs_bfloat16_padded(op->channels), 0, 0, fs_bfloat16_stride(op->channels));
+  int64_t span = ISA(equal_parts)(t.taps * t.steps, SPAN);
   ISA(convolve_chunks)(
-    &t, unit, unit, false, NULL, t.taps > 1 ? ISA(copy_bfloat16_line) : ISA(round_line), ISA(finish_floats), row_begin,
+    &t, span, span, false, NULL, op->pixels ? ISA(copy_bfloat16_line) : ISA(round_line), ISA(finish_floats), row_begin,
     row_end, panel_begin, panel_end);
 }

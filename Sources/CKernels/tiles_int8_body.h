@@ -56,29 +56,31 @@ static void ISA(finish_tap)(ISA(companion) *companion, int64_t begin, int64_t en
   const float *steps = (const float *)rest->weights;
   const int32_t *weight_sums = (const int32_t *)(rest->weights + (4 + tap * t->column_bytes) * width);
   const ISA(pixel_scale) *scales = t->pixel_scales + ISA(pixel_index)(t, tap, place->row - t->row);
-  ISA(earlier) earlier = ISA(earlier_sums)(rest, begin);
-  ISA(prefetch_next)(rest, begin, end);
-  for (int64_t r = begin; r < end; r++, earlier.first += earlier.stride)
+  const bool is_last = rest->end == t->taps * t->steps;
+  float *target = is_last ? rest->sums : rest->waiting;
+  if (is_last) ISA(prefetch_next)(rest, begin, end);
+  for (int64_t i = begin * FS_PANEL; i < end * FS_PANEL; i += FS_PANEL)
     for (int64_t c = 0; c < columns; c += LANES) {
-      const int64_t lanes = columns - c < LANES ? columns - c : LANES;
-      float *target = rest->sums + r * FS_PANEL + c;
-      vi exact = *(const vi *)target - *(const vi *)(weight_sums + c) * scales[r].zero;
-      vf sum = __builtin_convertvector(exact, vf) * scales[r].step;
-      if (tap > 0) sum += ISA(load_lanes)(earlier.first + c, lanes);
-      if (tap == t->taps - 1) sum *= ISA(load)(steps + c);
-      ISA(store)(target, sum);
+      const ISA(pixel_scale) *scale = scales + i / FS_PANEL;
+      vi exact = *(const vi *)(rest->sums + i + c) - *(const vi *)(weight_sums + c) * scale->zero;
+      vf sum = __builtin_convertvector(exact, vf) * scale->step;
+      if (tap > 0) sum += ISA(load)(rest->waiting + i + c);
+      if (is_last) sum *= ISA(load)(steps + c);
+      ISA(store)(target + i + c, sum);
     }
-  ISA(pass_on)(rest, begin, end);
+  if (is_last)
+    ISA(finish)(
+      place->op, rest->sums + begin * FS_PANEL, place->row + begin, end - begin, place->column, place->columns);
 }
 
 static void ISA(convolve_int8_tiles)(
   const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
   if (!fs_tiles_pay(FS_INT8, op->channels)) return INT8(convolve)(op, row_begin, row_end, panel_begin, panel_end);
   ISA(tiling) t = ISA(convolution_tiling)(
-    op, 1, fs_int8_padded(op->channels), 4, fs_int8_bytes(op->channels));
+    op, 1, fs_int8_padded(op->channels), 4, sizeof(fs_int8_pixel), fs_int8_bytes(op->channels));
   int64_t most = SPAN / t.steps, span = ISA(equal_parts)(t.taps, most > 0 ? most : 1) * t.steps;
   ISA(convolve_chunks)(
-    &t, t.steps, span, true, t.taps > 1 ? ISA(read_scales) : ISA(measure_pixels),
-    t.taps > 1 ? ISA(copy_int8_line) : ISA(quantize_line), ISA(finish_tap), row_begin, row_end, panel_begin,
+    &t, t.steps, span, true, op->pixels ? ISA(read_scales) : ISA(measure_pixels),
+    op->pixels ? ISA(copy_int8_line) : ISA(quantize_line), ISA(finish_tap), row_begin, row_end, panel_begin,
     panel_end);
 }

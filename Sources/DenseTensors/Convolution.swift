@@ -33,6 +33,24 @@ public struct ConvolutionGeometry: Hashable, Sendable {
 }
 
 extension DenseTensor where Scalar == Float {
+  /// As ``LayerInput/convolved(with:_:imageBias:residual:scale:)``.
+  public func convolved(
+    with weights: PackedWeights, _ geometry: ConvolutionGeometry = .init(), imageBias: DenseTensor? = nil,
+    residual: DenseTensor? = nil, scale: Float = 1
+  ) -> DenseTensor {
+    LayerComparison.note(self, weights, geometry)
+    return LayerInput(self).convolved(
+      with: weights, geometry, imageBias: imageBias, residual: residual, scale: scale)
+  }
+
+  /// As ``LayerInput/linear(_:residual:)``.
+  public func linear(_ weights: PackedWeights, residual: DenseTensor? = nil) -> DenseTensor {
+    LayerComparison.note(reshaped([1, 1, shape.count / max(shape[-1], 1), shape[-1]]), weights, .init())
+    return LayerInput(self).linear(weights, residual: residual)
+  }
+}
+
+extension LayerInput {
   /// The convolution of `[batch, height, width, channels]`, with what follows it done in the same pass.
   ///
   /// - Parameters:
@@ -40,16 +58,15 @@ extension DenseTensor where Scalar == Float {
   ///   - residual: of the output's shape, added to it.
   ///   - scale: what the sum is multiplied with at last.
   /// - Returns: `[batch, height, width, outputs]`.
-  /// - Precondition: the shapes fit.
+  /// - Precondition: the shapes fit, and an input that was made for a layer was made for this one.
   public func convolved(
-    with weights: PackedWeights, _ geometry: ConvolutionGeometry = .init(), imageBias: DenseTensor? = nil,
-    residual: DenseTensor? = nil, scale: Float = 1
-  ) -> DenseTensor {
+    with weights: PackedWeights, _ geometry: ConvolutionGeometry = .init(), imageBias: DenseTensor<Float>? = nil,
+    residual: DenseTensor<Float>? = nil, scale: Float = 1
+  ) -> DenseTensor<Float> {
     var operation = fs_convolution(weights, geometry, on: shape)
     let (outHeight, outWidth) = (Int(operation.out_height), Int(operation.out_width))
-    LayerComparison.note(self, weights, geometry)
     let timer = Profile.timer()
-    let result = DenseTensor(uninitialized: [shape[0], outHeight, outWidth, weights.width])
+    let result = DenseTensor<Float>(uninitialized: [shape[0], outHeight, outWidth, weights.width])
     defer { timer?.stop(weights, geometry, from: shape, to: result.shape) }
     precondition(
       residual.map { $0.shape == result.shape } ?? true, "residual of \(residual!.shape) for \(result.shape)")
@@ -57,7 +74,6 @@ extension DenseTensor where Scalar == Float {
     precondition(!weights.isOutline || ActivationArena.isRehearsing, "an outline's weights have no numbers")
     precondition(imageBias.map { $0.shape == [shape[0], weights.outputs] } ?? true)
     let zeros = DenseStorage<Float>.zeros(atLeast: weights.channels + 2)
-    operation.input = UnsafePointer(storage.elements.baseAddress)
     operation.zeros = UnsafePointer(zeros.elements.baseAddress)
     operation.weights = UnsafeRawPointer(weights.packed.elements.baseAddress)
     operation.bias = UnsafePointer(weights.bias?.elements.baseAddress)
@@ -67,11 +83,18 @@ extension DenseTensor where Scalar == Float {
     operation.gated = weights.isGated
     operation.output = result.storage.elements.baseAddress
     withExtendedLifetime((self, weights, zeros, imageBias, residual, result)) {
-      if Winograd.pays(for: operation) {
-        Winograd.run(operation, images: shape[0], panels: weights.panelCount)
-      } else {
-        WeightFormat.withPixels(of: operation, count: shape[0] * shape[1] * shape[2]) {
-          Self.run($0, rows: shape[0] * outHeight * outWidth, panels: weights.panelCount)
+      let (rows, panels) = (shape[0] * outHeight * outWidth, weights.panelCount)
+      switch elements {
+      case .pixels(let pixels, let format):
+        precondition(format == weights.format && !Winograd.pays(for: operation), "an input made for another layer")
+        operation.pixels = UnsafeRawPointer(pixels.elements.baseAddress)
+        run(operation, rows: rows, panels: panels)
+      case .floats(let floats):
+        operation.input = UnsafePointer(floats.elements.baseAddress)
+        if Winograd.pays(for: operation) {
+          Winograd.run(operation, images: shape[0], panels: panels)
+        } else {
+          run(operation, rows: rows, panels: panels)
         }
       }
     }
@@ -81,8 +104,8 @@ extension DenseTensor where Scalar == Float {
   /// x Wᵀ + bias over the last dimension, as a convolution of pictures one pixel high.
   ///
   /// - Parameter residual: of the output's shape, added to it.
-  /// - Precondition: the shapes fit.
-  public func linear(_ weights: PackedWeights, residual: DenseTensor? = nil) -> DenseTensor {
+  /// - Precondition: the shapes fit, and an input that was made for a layer was made for this one.
+  public func linear(_ weights: PackedWeights, residual: DenseTensor<Float>? = nil) -> DenseTensor<Float> {
     let rows = shape.count / max(shape[-1], 1)
     let outer = Array(shape.dimensions.dropLast())
     return reshaped([1, 1, rows, shape[-1]])
@@ -90,20 +113,47 @@ extension DenseTensor where Scalar == Float {
       .reshaped(Shape(outer + [weights.width]))
   }
 
-  /// Splits the work by rows and by panels so that every thread gets some and memory is read least: each piece reads
-  /// its pixels and its weights.
-  private static func run(_ operation: fs_convolution, rows: Int, panels: Int) {
-    if ActivationArena.isRehearsing { return }
-    let compute = { (rows: Range<Int>, panels: Range<Int>) in
-      withUnsafePointer(to: operation) {
-        fs_convolve(
-          $0, Int64(rows.lowerBound), Int64(rows.upperBound), Int64(panels.lowerBound), Int64(panels.upperBound))
+  /// Computes the pieces of the output, from pixels where they are read as such, or by several pieces: each would
+  /// convert them again.
+  private func run(_ operation: fs_convolution, rows: Int, panels: Int) {
+    let pieces = ConvolutionPieces(operation, rows: rows, panels: panels)
+    let compute = { (operation: fs_convolution) in
+      if ActivationArena.isRehearsing { return }
+      pieces.forEach { rows, panels in
+        withUnsafePointer(to: operation) {
+          fs_convolve(
+            $0, Int64(rows.lowerBound), Int64(rows.upperBound), Int64(panels.lowerBound), Int64(panels.upperBound))
+        }
       }
     }
+    let taps = operation.kernel_height * operation.kernel_width
+    let readsFloats = fs_reads_floats(operation.format, operation.channels, taps)
+    if operation.pixels != nil || readsFloats && pieces.panelPieces == 1 { return compute(operation) }
+    WeightFormat.withPixels(of: operation, count: shape.count / shape[-1], compute)
+  }
+}
+
+/// How the output of a convolution is split by rows and by panels, so that every thread gets some and memory is read
+/// least: each piece reads its pixels and its weights.
+private struct ConvolutionPieces {
+  let rows: Int
+  let panels: Int
+  /// Of every piece but the last.
+  let rowSize: Int
+  let panelSize: Int
+  /// Less would cost more than waking a thread.
+  let isOne: Bool
+
+  var rowPieces: Int { (rows + rowSize - 1) / rowSize }
+  var panelPieces: Int { (panels + panelSize - 1) / panelSize }
+
+  init(_ operation: fs_convolution, rows: Int, panels: Int) {
+    (self.rows, self.panels) = (rows, panels)
     let inputs = Int(operation.channels * operation.kernel_height * operation.kernel_width)
-    // Less than a thread's waking would cost.
-    guard rows * panels * FS_PANEL * inputs > 200_000, ThreadPool.threadCount > 1 else {
-      return compute(0..<rows, 0..<panels)
+    isOne = rows * panels * FS_PANEL * inputs <= 200_000 || ThreadPool.threadCount == 1
+    guard !isOne else {
+      (rowSize, panelSize) = (max(rows, 1), panels)
+      return
     }
     let wanted = 4 * ThreadPool.threadCount
     let grain = Int(fs_tile_rows(operation.format))
@@ -118,13 +168,15 @@ extension DenseTensor where Scalar == Float {
       return (rowSize: rowSize, panelSize: panelSize, count: rowPieces * panelPieces, traffic: traffic)
     }
     // As many pieces as can be had, up to those wanted.
-    let (rowSize, panelSize, count, _) = cuts.min {
-      (-min($0.count, wanted), $0.traffic) < (-min($1.count, wanted), $1.traffic)
-    }!
-    let rowPieces = (rows + rowSize - 1) / rowSize
-    ThreadPool.forEach(count) { task in
+    let best = cuts.min { (-min($0.count, wanted), $0.traffic) < (-min($1.count, wanted), $1.traffic) }!
+    (rowSize, panelSize) = (best.rowSize, best.panelSize)
+  }
+
+  func forEach(_ body: (_ rows: Range<Int>, _ panels: Range<Int>) -> Void) {
+    if isOne { return body(0..<rows, 0..<panels) }
+    ThreadPool.forEach(rowPieces * panelPieces) { task in
       let (row, panel) = (task % rowPieces * rowSize, task / rowPieces * panelSize)
-      compute(row..<min(row + rowSize, rows), panel..<min(panel + panelSize, panels))
+      body(row..<min(row + rowSize, rows), panel..<min(panel + panelSize, panels))
     }
   }
 }
@@ -158,9 +210,13 @@ extension PackedWeights {
   /// The memory that Winograd's convolution of `[batch, height, width, channels]` takes beside its input and output, on
   /// all threads; 0 where the convolution is evaluated directly.
   public func winogradBytes(_ geometry: ConvolutionGeometry, on shape: Shape) -> Int {
-    let operation = fs_convolution(self, geometry, on: shape)
-    guard Winograd.pays(for: operation) else { return 0 }
-    return Winograd.scratchBytes(operation, images: shape[0], panels: panelCount)
+    guard usesWinograd(geometry, on: shape) else { return 0 }
+    return Winograd.scratchBytes(fs_convolution(self, geometry, on: shape), images: shape[0], panels: panelCount)
+  }
+
+  /// Whether the convolution of `[batch, height, width, channels]` is Winograd's.
+  func usesWinograd(_ geometry: ConvolutionGeometry, on shape: Shape) -> Bool {
+    Winograd.pays(for: fs_convolution(self, geometry, on: shape))
   }
 }
 

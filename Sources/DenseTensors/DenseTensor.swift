@@ -7,6 +7,10 @@ public struct DenseTensor<Scalar: DenseScalar>: Sendable {
   public private(set) var shape: Shape
   var storage: DenseStorage<Scalar>
 
+  init(_ storage: DenseStorage<Scalar>, shape: Shape) {
+    (self.shape, self.storage) = (shape, storage)
+  }
+
   /// Memory whose contents are about to be written.
   init(uninitialized shape: Shape) {
     self.shape = shape

@@ -22,23 +22,34 @@ extension DenseTensor where Scalar == Float {
   ///
   /// - Precondition: the channels fit.
   public consuming func normalized(_ frozen: FrozenNorm, silu: Bool) -> DenseTensor {
+    DenseTensor(normalized(frozen, silu: silu, layer: nil))
+  }
+
+  /// The same as what a layer reads.
+  public consuming func normalized(
+    _ frozen: FrozenNorm, silu: Bool, for weights: PackedWeights, _ geometry: ConvolutionGeometry = .init()
+  ) -> LayerInput {
+    normalized(frozen, silu: silu, layer: (weights, geometry))
+  }
+
+  private consuming func normalized(
+    _ frozen: FrozenNorm, silu: Bool, layer: (weights: PackedWeights, geometry: ConvolutionGeometry)?
+  ) -> LayerInput {
     let channels = shape[-1]
     precondition(2 * channels == frozen.scales.count)
     let rows = shape.count / channels
-    let result = reusedOrNew()
-    let input = storage.elements.baseAddress!
-    let output = result.storage.elements.baseAddress!
-    withExtendedLifetime((self, result)) {
+    return rewritten(for: layer) { input, writer in
       frozen.scales.withUnsafeBufferPointer { scales in
         // Read by all tasks, which end before it does.
         nonisolated(unsafe) let scale = scales.baseAddress!
         ThreadPool.forEachRange(rows, grain: max(1, 16384 / channels)) { range in
-          let offset = range.lowerBound * channels
-          fs_scale_shift(
-            output + offset, input + offset, scale, scale + channels, Int64(range.count), Int64(channels), silu)
+          writer.write(range) { part, output in
+            fs_scale_shift(
+              output, input + part.lowerBound * channels, scale, scale + channels, Int64(part.count), Int64(channels),
+              silu)
+          }
         }
       }
     }
-    return result
   }
 }

@@ -32,6 +32,9 @@ public final class LayerComparison: Sendable {
     try await Self.$current.withValue(self) { try await body() }
   }
 
+  /// Whether layers are being compared, for which their inputs must be floats.
+  static var isObserving: Bool { current != nil }
+
   /// Compares the products alone: what is added to a layer's output hides its errors.
   static func note(_ input: DenseTensor<Float>, _ weights: PackedWeights, _ geometry: ConvolutionGeometry) {
     guard let current, let other = current.others[weights.name], !ActivationArena.isRehearsing,

@@ -35,30 +35,49 @@ extension DenseTensor where Scalar == Float {
     _ parameters: NormParameters, groups: Int, silu: Bool = false, imageScale: DenseTensor? = nil,
     imageShift: DenseTensor? = nil
   ) -> DenseTensor {
+    DenseTensor(
+      groupNormalized(
+        parameters, groups: groups, silu: silu, imageScale: imageScale, imageShift: imageShift, layer: nil))
+  }
+
+  /// The same as what a layer reads.
+  public consuming func groupNormalized(
+    _ parameters: NormParameters, groups: Int, silu: Bool = false, imageScale: DenseTensor? = nil,
+    imageShift: DenseTensor? = nil, for weights: PackedWeights, _ geometry: ConvolutionGeometry = .init()
+  ) -> LayerInput {
+    groupNormalized(
+      parameters, groups: groups, silu: silu, imageScale: imageScale, imageShift: imageShift,
+      layer: (weights, geometry))
+  }
+
+  private consuming func groupNormalized(
+    _ parameters: NormParameters, groups: Int, silu: Bool, imageScale: DenseTensor?, imageShift: DenseTensor?,
+    layer: (weights: PackedWeights, geometry: ConvolutionGeometry)?
+  ) -> LayerInput {
     let channels = shape[-1]
     precondition(channels == parameters.channels && channels % groups == 0, "\(shape) in \(groups) groups")
     let (timer, shape) = (Profile.timer(), shape)
     defer { timer?.stop(.groupNorm, name: parameters.name, shape: "\(shape)\(silu ? " silu" : "")") }
     let scales = groupScales(parameters, groups: groups, imageScale: imageScale, imageShift: imageShift)
-    let result = reusedOrNew()
     let rows = shape.count / shape[0] / channels
-    let input = storage.elements.baseAddress!
-    let output = result.storage.elements.baseAddress!
     let pieceRows = max(1, 16384 / channels)
     let pieces = (rows + pieceRows - 1) / pieceRows
-    withExtendedLifetime((self, result, scales)) {
+    return rewritten(for: layer) { input, writer in
       let tasks = shape[0] * pieces
-      ThreadPool.forEach(tasks) { task in
-        // The last piece first: the statistics read it last, and a cache may still hold it.
-        let (image, piece) = (tasks - 1 - task).quotientAndRemainder(dividingBy: pieces)
-        let offset = (image * rows + piece * pieceRows) * channels
-        let scale = scales.elements.baseAddress! + image * 2 * channels
-        fs_scale_shift(
-          output + offset, input + offset, scale, scale + channels, Int64(min(pieceRows, rows - piece * pieceRows)),
-          Int64(channels), silu)
+      withExtendedLifetime(scales) {
+        ThreadPool.forEach(tasks) { task in
+          // The last piece first: the statistics read it last, and a cache may still hold it.
+          let (image, piece) = (tasks - 1 - task).quotientAndRemainder(dividingBy: pieces)
+          let first = image * rows + piece * pieceRows
+          let scale = scales.elements.baseAddress! + image * 2 * channels
+          writer.write(first..<first + min(pieceRows, rows - piece * pieceRows)) { part, output in
+            fs_scale_shift(
+              output, input + part.lowerBound * channels, scale, scale + channels, Int64(part.count), Int64(channels),
+              silu)
+          }
+        }
       }
     }
-    return result
   }
 
   /// One factor and one summand per image and channel that do its group norm at once: `[batch][factors, summands]`.
@@ -104,21 +123,33 @@ extension DenseTensor where Scalar == Float {
   ///
   /// - Precondition: the channels fit the parameters.
   public func layerNormalized(_ parameters: NormParameters) -> DenseTensor {
+    DenseTensor(layerNormalized(parameters, layer: nil))
+  }
+
+  /// The same as what a linear layer reads.
+  public func layerNormalized(_ parameters: NormParameters, for weights: PackedWeights) -> LayerInput {
+    layerNormalized(parameters, layer: (weights, .init()))
+  }
+
+  private func layerNormalized(
+    _ parameters: NormParameters, layer: (weights: PackedWeights, geometry: ConvolutionGeometry)?
+  ) -> LayerInput {
     let channels = shape[-1]
     precondition(channels == parameters.channels, "\(shape) into \(parameters.channels) channels")
     let timer = Profile.timer()
     defer { timer?.stop(.layerNorm, name: parameters.name, shape: "\(shape)") }
-    let result = DenseTensor(uninitialized: shape)
-    let input = storage.elements.baseAddress!
-    let output = result.storage.elements.baseAddress!
-    withExtendedLifetime((self, result, parameters)) {
-      ThreadPool.forEachRange(shape.count / channels, grain: max(1, 8192 / channels)) { rows in
-        fs_layer_norm(
-          output + rows.lowerBound * channels, input + rows.lowerBound * channels, parameters.gain.elements.baseAddress,
-          parameters.shift.elements.baseAddress, Int64(rows.count), Int64(channels), parameters.epsilon)
+    return withExtendedLifetime((self, parameters)) {
+      .make(shape, for: layer) { writer in
+        let input = storage.elements.baseAddress!
+        ThreadPool.forEachRange(shape.count / channels, grain: max(1, 8192 / channels)) { rows in
+          writer.write(rows) { part, output in
+            fs_layer_norm(
+              output, input + part.lowerBound * channels, parameters.gain.elements.baseAddress,
+              parameters.shift.elements.baseAddress, Int64(part.count), Int64(channels), parameters.epsilon)
+          }
+        }
       }
     }
-    return result
   }
 }
 

@@ -23,11 +23,10 @@ public enum WeightFormat: String, CaseIterable, Sendable {
     }
   }
 
-  /// Calls `body` with the operation, to which its `count` pixels are added as the kernels of its format read them.
+  /// Calls `body` with the operation, to which its `count` pixels are added as the kernels of its format make them.
   static func withPixels(of operation: fs_convolution, count: Int, _ body: (fs_convolution) -> Void) {
-    let bytes = Int(
-      fs_pixel_bytes(operation.format, operation.channels, operation.kernel_height * operation.kernel_width))
-    guard bytes > 0, count > 0 else { return body(operation) }
+    let bytes = Int(fs_pixel_bytes(operation.format, operation.channels))
+    guard count > 0, bytes > 0 else { return body(operation) }
     let storage = DenseStorage<Float>(count: count * bytes / MemoryLayout<Float>.stride)
     withExtendedLifetime(storage) {
       // Every task reads and writes pixels of its own.

@@ -194,8 +194,10 @@ private struct Encoder: Sendable {
         hidden = hidden.convolved(with: downsample, .init(stride: 2, padding: .init(bottom: 1, right: 1)))
       }
     }
-    return mid(hidden).normalized(normOut, groups: style.groups, activation: style.activation)
-      .convolved(with: convOut, .init(padding: .init(1)))
+    let geometry = ConvolutionGeometry(padding: .init(1))
+    return mid(hidden)
+      .normalized(normOut, groups: style.groups, activation: style.activation, for: convOut, geometry)
+      .convolved(with: convOut, geometry)
   }
 }
 
@@ -236,8 +238,14 @@ private struct Decoder: Sendable {
       for residual in residuals { hidden = residual(consume hidden, history: history) }
       if let upsample { hidden = hidden.convolved(with: upsample, .init(padding: .init(1), upsampling: 2)) }
     }
-    return hidden.normalized(normOut, groups: style.groups, activation: style.activation, history: history)
-      .convolved(with: convOut, .init(padding: .init(1)))
+    return leave(hidden, history: history)
+  }
+
+  private func leave(_ hidden: consuming DenseTensor<Float>, history: NormHistory?) -> DenseTensor<Float> {
+    let geometry = ConvolutionGeometry(padding: .init(1))
+    return hidden.normalized(
+      normOut, groups: style.groups, activation: style.activation, history: history, for: convOut, geometry
+    ).convolved(with: convOut, geometry)
   }
 
   /// The pixels of a window, with frozen norms: at every resolution, what they see of it and no more.
@@ -258,8 +266,7 @@ private struct Decoder: Sendable {
         held = step.output.scaled(by: 2)
       }
     }
-    return hidden.normalized(normOut, groups: style.groups, activation: style.activation, history: history)
-      .convolved(with: convOut, .init(padding: .init(1))).cropped(to: window.within(held))
+    return leave(hidden, history: history).cropped(to: window.within(held))
   }
 
   /// What the residual blocks of each resolution must be given for a window of the image, and what is right of what
@@ -325,7 +332,7 @@ private struct PixelAttention: Sendable {
   func callAsFunction(_ input: DenseTensor<Float>) -> DenseTensor<Float> {
     let (batch, length, channels) = (input.shape[0], input.shape[1] * input.shape[2], input.shape[3])
     let pixels = input.reshaped([batch, length, channels])
-    let projected = pixels.groupNormalized(norm, groups: groups).linear(projection)
+    let projected = pixels.groupNormalized(norm, groups: groups, for: projection).linear(projection)
     let own = (0..<batch).map {
       KeyValues(projected, firstRow: $0 * length, length: length, keyColumn: channels, valueColumn: 2 * channels)
     }

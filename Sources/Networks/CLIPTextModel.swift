@@ -123,14 +123,15 @@ public struct CLIPTextModel: Sendable {
 
     func callAsFunction(_ input: DenseTensor<Float>) -> DenseTensor<Float> {
       let (batch, length, width) = (input.shape[0], input.shape[1], input.shape[2])
-      let projected = input.layerNormalized(norm1).linear(projection)
+      let projected = input.layerNormalized(norm1, for: projection).linear(projection)
       let own = (0..<batch).map {
         KeyValues(projected, firstRow: $0 * length, length: length, keyColumn: width, valueColumn: 2 * width)
       }
       let hidden = DenseTensor.attention(
         queries: projected, keyValues: own, width: width, heads: heads, mask: .causal
       ).linear(out, residual: input)
-      return hidden.layerNormalized(norm2).linear(feedIn).activated(activation).linear(feedOut, residual: hidden)
+      return hidden.layerNormalized(norm2, for: feedIn).linear(feedIn).activated(activation)
+        .linear(feedOut, residual: hidden)
     }
   }
 }

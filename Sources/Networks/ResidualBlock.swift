@@ -58,20 +58,19 @@ struct ResidualBlock: Sendable {
   ) -> DenseTensor<Float> {
     guard let branch else { return skipped(input) }
     let projected = branch.timeProjection.flatMap { projection in time?.linear(projection) }
-    let same = ConvolutionGeometry(padding: .init(1))
     // Where there is a shortcut, the input is not needed after it, and the norm may take its memory.
     let skip: DenseTensor<Float>
     if let shortcut { skip = input.convolved(with: shortcut) } else { skip = copy input }
-    var hidden = normalized(consume input, branch.norm1, history: history)
-    hidden = hidden.convolved(with: branch.conv1, same, imageBias: style.scalesAndShifts ? nil : projected)
-    if style.scalesAndShifts, let projected {
-      let halves = projected.splitColumns(2)
-      hidden = normalized(consume hidden, branch.norm2, imageScale: halves[0], imageShift: halves[1])
-    } else {
-      hidden = normalized(consume hidden, branch.norm2, history: history)
-    }
-    return hidden.convolved(with: branch.conv2, same, residual: skip, scale: Float(1 / style.divisor))
+    let hidden = normalized(consume input, branch.norm1, for: branch.conv1, history: history)
+      .convolved(with: branch.conv1, Self.same, imageBias: style.scalesAndShifts ? nil : projected)
+    let scales = style.scalesAndShifts ? projected?.splitColumns(2) : nil
+    return normalized(
+      consume hidden, branch.norm2, for: branch.conv2, imageScale: scales?[0], imageShift: scales?[1],
+      history: scales == nil ? history : nil
+    ).convolved(with: branch.conv2, Self.same, residual: skip, scale: Float(1 / style.divisor))
   }
+
+  private static let same = ConvolutionGeometry(padding: .init(1))
 
   /// What is left of the output without the branch.
   func skipped(_ input: DenseTensor<Float>) -> DenseTensor<Float> {
@@ -80,29 +79,33 @@ struct ResidualBlock: Sendable {
   }
 
   private func normalized(
-    _ input: consuming DenseTensor<Float>, _ norm: NormParameters, imageScale: DenseTensor<Float>? = nil,
-    imageShift: DenseTensor<Float>? = nil, history: NormHistory? = nil
-  ) -> DenseTensor<Float> {
+    _ input: consuming DenseTensor<Float>, _ norm: NormParameters, for weights: PackedWeights,
+    imageScale: DenseTensor<Float>? = nil, imageShift: DenseTensor<Float>? = nil, history: NormHistory? = nil
+  ) -> LayerInput {
     input.normalized(
       norm, groups: style.groups, activation: style.activation, imageScale: imageScale, imageShift: imageShift,
-      history: history)
+      history: history, for: weights, Self.same)
   }
 }
 
 extension DenseTensor<Float> {
-  /// Group norm, then the activation, in one pass where that is SiLU.
+  /// Group norm, then the activation, in one pass where that is SiLU, as what a convolution reads.
   consuming func normalized(
     _ norm: NormParameters, groups: Int, activation: Activation, imageScale: DenseTensor<Float>? = nil,
-    imageShift: DenseTensor<Float>? = nil, history: NormHistory? = nil
-  ) -> DenseTensor<Float> {
+    imageShift: DenseTensor<Float>? = nil, history: NormHistory? = nil, for weights: PackedWeights,
+    _ geometry: ConvolutionGeometry
+  ) -> LayerInput {
     let isFused = activation == .silu
     if let history, history.isFrozen, let frozen = history.norms[norm.name] {
-      let result = normalized(frozen, silu: isFused)
-      return isFused ? result : result.activated(activation)
+      return isFused
+        ? normalized(frozen, silu: true, for: weights, geometry)
+        : LayerInput(normalized(frozen, silu: false).activated(activation))
     }
     history?.norms[norm.name] = frozenNorm(norm, groups: groups)
-    let result = groupNormalized(
-      norm, groups: groups, silu: isFused, imageScale: imageScale, imageShift: imageShift)
-    return isFused ? result : result.activated(activation)
+    return isFused
+      ? groupNormalized(
+        norm, groups: groups, silu: true, imageScale: imageScale, imageShift: imageShift, for: weights, geometry)
+      : LayerInput(
+        groupNormalized(norm, groups: groups, imageScale: imageScale, imageShift: imageShift).activated(activation))
   }
 }

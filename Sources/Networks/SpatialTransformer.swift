@@ -54,7 +54,8 @@ struct SpatialTransformer: Sendable {
   ) -> DenseTensor<Float> {
     guard let ends else { return input }
     let pixels: Shape = [input.shape[0], input.shape[1] * input.shape[2], input.shape[3]]
-    var hidden = input.groupNormalized(ends.norm, groups: groups).reshaped(pixels).linear(ends.projectIn)
+    var hidden = input.groupNormalized(ends.norm, groups: groups, for: ends.projectIn).reshaped(pixels)
+      .linear(ends.projectIn)
     for (block, context) in zip(blocks, context) {
       hidden = block(
         hidden, context: context, size: (input.shape[1], input.shape[2]), perturbations: perturbations,
@@ -126,12 +127,12 @@ struct TransformerBlock: Sendable {
   ) -> DenseTensor<Float> {
     var hidden = selfAttended(
       input, size: size, perturbations: perturbations, tokenMerging: tokenMerging, probe: probe)
-    let queries = hidden.layerNormalized(norm2).linear(query)
+    let queries = hidden.layerNormalized(norm2, for: query).linear(query)
     var attended = DenseTensor.attention(
       queries: queries, keyValues: context, width: crossWidth, heads: crossHeads, precision: attention)
     probe?.attended("\(name).attn2", &attended)
     hidden = attended.linear(crossOut, residual: hidden)
-    var inner = hidden.layerNormalized(norm3).linear(feedIn)
+    var inner = hidden.layerNormalized(norm3, for: feedIn).linear(feedIn)
     if !feedIn.isGated { inner = inner.gatedGELU() }
     return inner.linear(feedOut, residual: hidden)
   }
@@ -142,8 +143,9 @@ struct TransformerBlock: Sendable {
     tokenMerging: Double, probe: UNetProbe?
   ) -> DenseTensor<Float> {
     guard TokenMerging.mergedCount(ratio: tokenMerging, size: size) > 0 else {
-      return attendedToSelf(input.layerNormalized(norm1), size: size, perturbations: perturbations, probe: probe)
-        .linear(selfOut, residual: input)
+      return attendedToSelf(
+        input.layerNormalized(norm1, for: selfProjection), size: size, perturbations: perturbations, probe: probe
+      ).linear(selfOut, residual: input)
     }
     guard perturbations.allSatisfy({ $0 == nil }) else {
       // Images that are disturbed stay whole, and none depends on its neighbours.
@@ -156,14 +158,14 @@ struct TransformerBlock: Sendable {
     }
     let merging = TokenMerging(input, size: size, ratio: tokenMerging)
     let attended = attendedToSelf(
-      merging.merge(input.layerNormalized(norm1)), size: size, perturbations: [], probe: probe)
+      LayerInput(merging.merge(input.layerNormalized(norm1))), size: size, perturbations: [], probe: probe)
     return merging.spread(attended.linear(selfOut), onto: input)
   }
 
   /// - Parameter normalized: `[batch, tokens, channels]`.
   /// - Returns: `[batch, tokens, heads × dimension]`.
   private func attendedToSelf(
-    _ normalized: consuming DenseTensor<Float>, size: (height: Int, width: Int),
+    _ normalized: consuming LayerInput, size: (height: Int, width: Int),
     perturbations: [UNetPerturbation.Kind?], probe: UNetProbe?
   ) -> DenseTensor<Float> {
     let (batch, length) = (normalized.shape[0], normalized.shape[1])

@@ -112,9 +112,11 @@ struct UNetEvaluation {
 
   /// From the last layer to the prediction.
   func leave(_ hidden: DenseTensor<Float>) -> DenseTensor<Float> {
-    hidden.normalized(
-      model.normOut, groups: model.configuration.groups, activation: model.configuration.activation
-    ).convolved(with: model.convOut, .init(padding: .init(model.configuration.outKernel / 2)))
+    let geometry = ConvolutionGeometry(padding: .init(model.configuration.outKernel / 2))
+    return hidden.normalized(
+      model.normOut, groups: model.configuration.groups, activation: model.configuration.activation,
+      for: model.convOut, geometry
+    ).convolved(with: model.convOut, geometry)
   }
 
   private func run(_ index: Int, layer: Int, on input: DenseTensor<Float>) -> DenseTensor<Float> {

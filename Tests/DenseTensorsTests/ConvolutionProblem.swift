@@ -27,12 +27,14 @@ struct ConvolutionProblem: Sendable, CustomTestStringConvertible {
   var scale: Float = 0.75
   /// How the weights are stored.
   var format = FS_FLOAT32
+  /// Whether the input is converted ahead of the kernels even where they read floats.
+  var convertsAhead = false
 
   var testDescription: String {
     "\(images)x\(height)x\(width)x\(channels)+\(extraInput) to \(outputs), kernel \(kernel.height)x\(kernel.width), "
       + "stride \(stride), padding \(padding.top) \(padding.left) \(padding.bottom) \(padding.right), "
       + "upsampling \(upsampling), addends \(addends.rawValue), scale \(scale), "
-      + "format \(format.rawValue)"
+      + "format \(format.rawValue)\(convertsAhead ? ", converted ahead" : "")"
   }
 
   var outHeight: Int { (height * upsampling + padding.top + padding.bottom - kernel.height) / stride + 1 }
@@ -246,7 +248,8 @@ extension ConvolutionProblem {
 
   /// The input as the format's kernels read it, converted in two parts; nothing where they read floats.
   private func convertedPixels(_ data: Data) -> [Float] {
-    let bytes = Int(fs_pixel_bytes(format, Int64(channels), Int64(taps)))
+    guard !fs_reads_floats(format, Int64(channels), Int64(taps)) || convertsAhead else { return [] }
+    let bytes = Int(fs_pixel_bytes(format, Int64(channels)))
     guard bytes > 0 else { return [] }
     let input = GuardedBuffer(data.input)
     let count = images * height * width

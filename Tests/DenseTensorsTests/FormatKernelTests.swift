@@ -63,6 +63,22 @@ extension KernelTests {
     }
   }
 
+  /// Where a kernel reads floats, pixels that were converted before give the same bits.
+  @Test(arguments: instructionSets, [FS_BFLOAT16, FS_INT8])
+  func pixelsConvertedAhead(_ set: String, _ format: fs_format) {
+    withInstructionSet(set) {
+      for (rows, channels) in [(99, 384), (64, 2688), (41, 331), (7, 64)] {
+        var problem = ConvolutionProblem(
+          images: 1, height: 1, width: rows, channels: channels, outputs: 50, kernel: (1, 1), padding: .init(0)
+        ).stored(as: format)
+        let data = problem.makeData()
+        let whole = problem.result(data, .direct)
+        problem.convertsAhead = true
+        #expect(checkCuts(problem, .direct, data) == whole)
+      }
+    }
+  }
+
   /// Pixels and weights that have no range, are far from 0, or are not finite.
   @Test(arguments: instructionSets) func int8OfAwkwardNumbers(_ set: String) {
     withInstructionSet(set) {

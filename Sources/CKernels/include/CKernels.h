@@ -79,8 +79,11 @@ bool fs_rounds_inputs(void);
 // How many direct products with weights of a format, with FS_INT8 aside, take the time of one of floats.
 int64_t fs_direct_products(fs_format format);
 
-// The bytes of an input pixel as fs_convolve reads it; 0 where it reads floats, and converts them itself if it has to.
-int64_t fs_pixel_bytes(fs_format format, int64_t channels, int64_t taps);
+// The bytes of an input pixel of a format, as fs_convert_pixels makes it; 0 where there are only floats.
+int64_t fs_pixel_bytes(fs_format format, int64_t channels);
+
+// Whether fs_convolve reads floats, which it may convert itself; it takes pixels too where there are any.
+bool fs_reads_floats(fs_format format, int64_t channels, int64_t taps);
 
 // Parts of a convolution best hold a multiple of so many output rows, which fills the tiles of registers.
 int64_t fs_tile_rows(fs_format format);
@@ -99,7 +102,7 @@ typedef struct {
   int64_t upsampling;       // each input pixel is read as a square of this side, 1 or 2
   int64_t out_height, out_width;
   int64_t kernel_height, kernel_width, stride, pad_top, pad_left;
-  const void *pixels;       // fs_convolve reads these instead of `input` where fs_pixel_bytes is not 0
+  const void *pixels;       // of the format: fs_convolve reads these instead of `input`, unless they are NULL
   const float *zeros;       // at least `channels` + 2 zeros, read outside the picture
   const void *weights;      // packed
   fs_format format;         // of the weights; for FS_INT8 there are at most 65536 channels
