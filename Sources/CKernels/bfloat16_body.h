@@ -54,7 +54,7 @@ static bool ISA(multiply_bfloat16)(
 
 static void ISA(convolve_bfloat16_dot)(
   const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
-  fs_pixels pixels = {op->pixels, fs_bfloat16_stride(op->channels), op->zeros};
+  fs_pixels pixels = {op->pixels, fs_bfloat16_stride(op->channels), op->zeros, op->margin};
   int64_t inputs = op->kernel_height * op->kernel_width * fs_bfloat16_padded(op->channels);
   ISA(convolve_tiles)(
     op, &pixels, inputs * (int64_t)sizeof(uint16_t), ISA(multiply_bfloat16), row_begin, row_end, panel_begin,

@@ -94,6 +94,12 @@ bool fs_reads_floats(fs_format format, int64_t channels, int64_t taps) {
   return !kernels()->convert[format] || (taps == 1 && kernels()->tiles && fs_tiles_pay(format, channels));
 }
 
+int64_t fs_pixel_margin(const fs_convolution *op) {
+  bool is_bfloat16 = op->format == FS_BFLOAT16, is_int8 = op->format == FS_INT8;
+  if (!kernels()->tiles || !(is_bfloat16 || is_int8) || !fs_tiles_pay(op->format, op->channels)) return 0;
+  return fs_tile_margin(op, is_int8 ? fs_int8_padded(op->channels) : 2 * fs_bfloat16_padded(op->channels));
+}
+
 int64_t fs_tile_rows(fs_format format) {
   enum { EVERY_VECTOR_TILE = 12, BLOCK_OF_TILES = 32 };
   bool has_tiles = kernels()->tiles && (format == FS_BFLOAT16 || format == FS_INT8);

@@ -28,7 +28,7 @@ INLINE void ISA(few_tile)(
 
 INLINE void ISA(convolve_few_of)(
   const fs_convolution *op, int64_t row_begin, int64_t row_end, const int outputs, fs_format format) {
-  fs_pixels pixels = {op->input, op->input_stride * (int64_t)sizeof(float), op->zeros};
+  fs_pixels pixels = {op->input, op->input_stride * (int64_t)sizeof(float), op->zeros, 0};
   const void *pointers[MAX_TAPS * TILE_ROWS];
   float tile[ISA(FEW_ROWS) * FS_PANEL];
   int64_t taps = op->kernel_height * op->kernel_width;

@@ -97,7 +97,7 @@ static bool ISA(multiply_floats)(
 
 static void ISA(convolve)(
   const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
-  fs_pixels pixels = {op->input, op->input_stride * (int64_t)sizeof(float), op->zeros};
+  fs_pixels pixels = {op->input, op->input_stride * (int64_t)sizeof(float), op->zeros, 0};
   int64_t inputs = op->kernel_height * op->kernel_width * op->channels;
   ISA(convolve_tiles)(
     op, &pixels, inputs * (int64_t)sizeof(float), ISA(multiply_floats), row_begin, row_end, panel_begin, panel_end);

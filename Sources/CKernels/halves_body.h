@@ -33,7 +33,7 @@ static void ISA(convolve_halves)(
   const float *part[MAX_TAPS * TILE_ROWS];
   float tiles[CHUNK_ROWS * FS_PANEL];
   float block[BLOCK * FS_PANEL] __attribute__((aligned(64)));
-  fs_pixels pixels = {op->input, op->input_stride * (int64_t)sizeof(float), op->zeros};
+  fs_pixels pixels = {op->input, op->input_stride * (int64_t)sizeof(float), op->zeros, 0};
   int64_t taps = op->kernel_height * op->kernel_width, channels = op->channels;
   // Whole taps, or parts of one.
   int64_t block_taps = channels < BLOCK ? BLOCK / channels : 1;

@@ -82,7 +82,7 @@ static bool INT8(multiply)(
 
 static void INT8(convolve)(
   const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
-  fs_pixels pixels = {op->pixels, fs_int8_bytes(op->channels), op->zeros};
+  fs_pixels pixels = {op->pixels, fs_int8_bytes(op->channels), op->zeros, op->margin};
   int64_t taps = op->kernel_height * op->kernel_width;
   ISA(convolve_tiles)(
     op, &pixels, 4 + taps * (4 + fs_int8_padded(op->channels)), INT8(multiply), row_begin, row_end,

@@ -8,11 +8,13 @@
 
 #include "CKernels.h"
 
-// The input as a kernel reads it: the pixel in front, bytes from one to the next, and a pixel outside the picture.
+// The input as a kernel reads it: the pixel in front, bytes from one to the next, a pixel outside the picture, and the
+// margin of pixels around every picture.
 typedef struct {
   const void *first;
   int64_t bytes;
   const void *zeros;
+  int64_t margin;
 } fs_pixels;
 
 // How attention's keys and values are packed: as floats, as pairs of bfloat16 in the place of one float, or as tiles of
@@ -193,6 +195,17 @@ typedef struct {
 static inline int64_t fs_int8_padded(int64_t channels) { return (channels + 3) / 4 * 4; }
 static inline int64_t fs_int8_bytes(int64_t channels) {
   return (int64_t)sizeof(fs_int8_pixel) + fs_int8_padded(channels);
+}
+
+// Tiles hold 16 pixels side by side. They are read from where they lie if these are of one row of the picture, and lines
+// of 64 bytes whole; then all taps must lie within the margin.
+static inline int64_t fs_tile_margin(const fs_convolution *op, int64_t line_bytes) {
+  if (op->kernel_height * op->kernel_width == 1 || op->upsampling > 1 || op->out_width % 16 != 0 || line_bytes % 64 != 0)
+    return 0;
+  int64_t bottom = (op->out_height - 1) * op->stride + op->kernel_height - op->pad_top - op->height;
+  int64_t right = (op->out_width - 1) * op->stride + op->kernel_width - op->pad_left - op->width;
+  int64_t before = op->pad_top > op->pad_left ? op->pad_top : op->pad_left, after = bottom > right ? bottom : right;
+  return before > after ? before : after;
 }
 
 // What the calling thread chose by fs_isa_select, or NULL; and taking over another thread's choice.

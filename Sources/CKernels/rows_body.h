@@ -128,13 +128,14 @@ static void ISA(gather)(
   int64_t height = op->height * op->upsampling, width = op->width * op->upsampling;
   int shift = op->upsampling == 2;
   int64_t x = row % op->out_width, y = row / op->out_width % op->out_height;
-  const char *picture = first + row / op->out_width / op->out_height * op->height * op->width * bytes;
+  const int64_t margin = pixels->margin, pitch = op->width + 2 * margin, size = (op->height + 2 * margin) * pitch;
+  const char *picture = first + (row / op->out_width / op->out_height * size + margin * (pitch + 1)) * bytes;
   for (int64_t r = 0; r < rows; r++) {
     const void **pointer = pointers + r;
     int64_t left = x * op->stride - op->pad_left;
     for (int64_t ky = 0; ky < op->kernel_height; ky++) {
       int64_t in_y = y * op->stride + ky - op->pad_top;
-      const char *line = in_y >= 0 && in_y < height ? picture + (in_y >> shift) * op->width * bytes : NULL;
+      const char *line = in_y >= 0 && in_y < height ? picture + (in_y >> shift) * pitch * bytes : NULL;
       for (int64_t in_x = left; in_x < left + op->kernel_width; in_x++, pointer += TILE_ROWS)
         *pointer = line && in_x >= 0 && in_x < width ? line + (in_x >> shift) * bytes : pixels->zeros;
     }
@@ -142,7 +143,7 @@ static void ISA(gather)(
     x = 0;
     if (++y < op->out_height) continue;
     y = 0;
-    picture += op->height * op->width * bytes;
+    picture += size * bytes;
   }
 }
 

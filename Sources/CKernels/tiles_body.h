@@ -29,6 +29,7 @@ typedef struct {
   int64_t first_bytes;    // of an output before its first weight
   int64_t header_bytes;   // of a converted pixel before its first channel
   bool in_place;          // whether tiles are read from where converted pixels lie
+  int64_t pitch, picture; // converted pixels from row to row, and from picture to picture
   int64_t row, rows;      // the chunk
   int64_t begin, end;     // its lines, counted through taps and steps
   ISA(ahead) ahead;
@@ -80,10 +81,13 @@ INLINE ISA(tiling) ISA(convolution_tiling)(
   int64_t pixel_bytes) {
   ISA(tiling) t = ISA(tiling_of)(op->channels, op->kernel_height * op->kernel_width, size, tap_bytes, first_bytes);
   t.op = op;
-  t.pixels = op->pixels ? (fs_pixels){op->pixels, pixel_bytes, op->zeros}
-                        : (fs_pixels){op->input, op->input_stride * (int64_t)sizeof(float), op->zeros};
+  t.pixels = op->pixels ? (fs_pixels){op->pixels, pixel_bytes, op->zeros, op->margin}
+                        : (fs_pixels){op->input, op->input_stride * (int64_t)sizeof(float), op->zeros, 0};
   t.header_bytes = header_bytes;
-  t.in_place = op->pixels && ISA(is_pixelwise)(op) && tap_bytes % TILE_BYTES == 0;
+  t.pitch = op->width + 2 * t.pixels.margin;
+  t.picture = (op->height + 2 * t.pixels.margin) * t.pitch;
+  bool is_linear = op->pixels && ISA(is_pixelwise)(op) && tap_bytes % TILE_BYTES == 0;
+  t.in_place = is_linear || (op->margin > 0 && op->margin >= fs_tile_margin(op, tap_bytes));
   return t;
 }
 
@@ -123,13 +127,17 @@ typedef struct {
   int64_t stride, beside;
 } ISA(start);
 
-// Where the lines of a block's pixels lie, with bytes from row to row and from line to line.
+// Where the lines of a block's pixels lie, with bytes from row to row, from the upper tile to the lower and from line to
+// line; and what is to be added after each tap, and after a row of taps, which has ended when so many are left.
 typedef struct {
   const char *first;
-  int64_t row, line;
+  int64_t row, lower, line;
+  int64_t tap, tap_row, taps_left, taps;
 } ISA(lines);
 
-INLINE ISA(lines) ISA(block_lines)(const char *block) { return (ISA(lines)){block, TILE_BYTES, LINE_BLOCK_BYTES}; }
+INLINE ISA(lines) ISA(block_lines)(const char *block) {
+  return (ISA(lines)){block, TILE_BYTES, TILE_LINES * TILE_BYTES, LINE_BLOCK_BYTES, 0, 0, 0, 0};
+}
 
 enum { SUM_STRIDE = 4 * 32 };  // FS_PANEL floats
 INLINE ISA(start) ISA(start_of)(const void *sums) { return (ISA(start)){sums, SUM_STRIDE, TILE_BYTES}; }
@@ -170,13 +178,18 @@ INLINE void ISA(sum_tiles)(
     for (int64_t i = 0; i < ahead.pixel_lines; i++, pixels += 64) _mm_prefetch(pixels, _MM_HINT_T1);
     if (!every_product && companion) ISA(accompany)(companion, companion->share);
     if (rows > 1) {
-      _tile_loadd(5, a.first + TILE_LINES * a.row, a.row);
+      _tile_loadd(5, a.first + a.lower, a.row);
       ADD_PRODUCT(2, 5, 6)
       if (columns > 1) ADD_PRODUCT(3, 5, 7)
     }
     if (++step == t->steps) {
       step = 0;
       weights += tap_stride;
+      a.first += a.tap;
+      if (--a.taps_left == 0) {
+        a.first += a.tap_row;
+        a.taps_left = a.taps;
+      }
     }
   }
   char *target = sums;

@@ -36,12 +36,33 @@ INLINE char *ISA(filled_lines)(const ISA(tiling) *t, int64_t block) {
   return t->lines + block / BLOCK_LINES * (t->end - t->begin) * LINE_BLOCK_BYTES;
 }
 
-// Where the lines of the chunk's block that starts with row `block` are to be read.
-INLINE ISA(lines) ISA(lines_of)(const ISA(tiling) *t, int64_t block, int64_t rows) {
-  if (!t->in_place || rows % TILE_LINES != 0) return ISA(block_lines)(ISA(filled_lines)(t, block));
-  const char *pixels = t->pixels.first;
+// Where the first tap of an output pixel is among the converted ones.
+INLINE int64_t ISA(first_pixel)(const ISA(tiling) *t, int64_t row) {
+  const fs_convolution *op = t->op;
+  if (t->taps == 1) return row;
+  const int64_t x = row % op->out_width, y = row / op->out_width % op->out_height, margin = t->pixels.margin;
+  const int64_t top = y * op->stride - op->pad_top + margin, left = x * op->stride - op->pad_left + margin;
+  return row / op->out_width / op->out_height * t->picture + top * t->pitch + left;
+}
+
+// Whether tiles hold rows of a block as they lie.
+INLINE bool ISA(lies_in_place)(const ISA(tiling) *t, int64_t block, int64_t rows) {
+  return t->in_place && rows % TILE_LINES == 0 && (t->taps == 1 || (t->row + block) % TILE_LINES == 0);
+}
+
+// Where the chunk's block that starts with row `block` has its lines from `line` on.
+INLINE ISA(lines) ISA(lines_of)(const ISA(tiling) *t, int64_t block, int64_t rows, int64_t line) {
+  if (!ISA(lies_in_place)(t, block, rows))
+    return ISA(block_lines)(ISA(filled_lines)(t, block) + (line - t->begin) * LINE_BLOCK_BYTES);
+  const fs_convolution *op = t->op;
+  const int64_t bytes = t->pixels.bytes, row = t->row + block, first = ISA(first_pixel)(t, row);
+  const int64_t tap = line / t->steps, ky = tap / op->kernel_width, kx = tap % op->kernel_width;
   return (ISA(lines)){
-    pixels + (t->row + block) * t->pixels.bytes + t->header_bytes + t->begin * TILE_BYTES, t->pixels.bytes, TILE_BYTES};
+    .first = (const char *)t->pixels.first + (first + ky * t->pitch + kx) * bytes + t->header_bytes +
+             line % t->steps * TILE_BYTES,
+    .row = op->stride * bytes, .lower = (ISA(first_pixel)(t, row + TILE_LINES) - first) * bytes, .line = TILE_BYTES,
+    .tap = bytes - t->steps * TILE_BYTES, .tap_row = (t->pitch - op->kernel_width) * bytes,
+    .taps_left = op->kernel_width - kx, .taps = op->kernel_width};
 }
 
 // Fills the lines begin ..< end of the chunk's rows, but for those that are read where they lie.
@@ -50,7 +71,7 @@ INLINE void ISA(fill_chunk)(const ISA(tiling) *t, ISA(pixel_reader) read, ISA(li
   const void *pointers[GATHERS][MAX_TAPS * TILE_ROWS], *pixels[BLOCK_LINES];
   for (int64_t first = 0; first < t->rows; first += BLOCK_LINES) {
     const int64_t rows = t->rows - first < BLOCK_LINES ? t->rows - first : BLOCK_LINES;
-    const bool in_place = t->in_place && rows % TILE_LINES == 0;
+    const bool in_place = ISA(lies_in_place)(t, first, rows);
     if (in_place && !read) continue;
     char *line = ISA(filled_lines)(t, first);
     for (int64_t r = 0; r < rows; r += TILE_ROWS)
@@ -62,8 +83,7 @@ INLINE void ISA(fill_chunk)(const ISA(tiling) *t, ISA(pixel_reader) read, ISA(li
         for (int64_t r = 0; r < rows; r++) pixels[r] = pointers[r / TILE_ROWS][tap * TILE_ROWS + r % TILE_ROWS];
         if (read) read(t, pixels, tap, first, rows);
       }
-      if (in_place) break;
-      fill(t, line, pixels, first, rows, step);
+      if (!in_place) fill(t, line, pixels, first, rows, step);
       if (++step == t->steps) {
         step = 0;
         tap++;
@@ -107,9 +127,10 @@ INLINE ISA(ahead) ISA(look_ahead)(
   // All cache lines of the next chunk's pixels are spread over the lines of this one.
   const int64_t count = t->end - t->begin, products = panels * blocks * t->taps * t->steps;
   const int64_t done = (t->begin * panels + (panel - panel_begin) * count) * blocks + block * count;
-  const int64_t fetched = rows * t->pixels.bytes / 64;
+  const int64_t first = ISA(first_pixel)(t, next), last = ISA(first_pixel)(t, next + rows - 1);
+  const int64_t fetched = (last + 1 - first) * t->pixels.bytes / 64;
   ahead.pixel_lines = (fetched + products - 1) / products;
-  ahead.pixels = (const char *)t->pixels.first + next * t->pixels.bytes + 64 * (done * fetched / products);
+  ahead.pixels = (const char *)t->pixels.first + first * t->pixels.bytes + 64 * (done * fetched / products);
   return ahead;
 }
 
@@ -151,7 +172,6 @@ INLINE void ISA(convolve_chunks)(
           const ISA(place) place = {op, t->row + block, rows, column, columns};
           const int64_t tile = waiting_tiles > 1 ? (panel - panel_begin) * blocks + block / BLOCK_LINES : 0;
           float *earlier = waiting + tile * TILE_FLOATS;
-          ISA(lines) a = ISA(lines_of)(t, block, rows);
           t->ahead = ISA(look_ahead)(t, panel, panel_begin, panel_end, block / BLOCK_LINES, row_end);
           for (int64_t line = t->begin, end; line < t->end; line = end) {
             end = line + unit < t->end ? line + unit : t->end;
@@ -164,11 +184,10 @@ INLINE void ISA(convolve_chunks)(
               .first = line, .end = end, .sums = sums[other], .waiting = earlier, .weights = weights};
             if (rest) rest->next = place;
             ISA(sum_block)(
-              t, is_int8, false, ISA(start_of)(is_int8 || line == 0 ? NULL : earlier), waits ? earlier : next->sums, a,
-              weights + (is_int8 ? 8 : 0) * width, rows, width, line, end, rest ? &rest->companion : NULL);
+              t, is_int8, false, ISA(start_of)(is_int8 || line == 0 ? NULL : earlier), waits ? earlier : next->sums,
+              ISA(lines_of)(t, block, rows, line), weights + (is_int8 ? 8 : 0) * width, rows, width, line, end, rest ? &rest->companion : NULL);
             if (rest) ISA(accompany)(&rest->companion, BLOCK_LINES);
             rest = waits ? NULL : next;
-            a.first += (end - line) * a.line;
           }
         }
       }

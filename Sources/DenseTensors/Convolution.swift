@@ -38,15 +38,12 @@ extension DenseTensor where Scalar == Float {
     with weights: PackedWeights, _ geometry: ConvolutionGeometry = .init(), imageBias: DenseTensor? = nil,
     residual: DenseTensor? = nil, scale: Float = 1
   ) -> DenseTensor {
-    LayerComparison.note(self, weights, geometry)
-    return LayerInput(self).convolved(
-      with: weights, geometry, imageBias: imageBias, residual: residual, scale: scale)
+    LayerInput(self).convolved(with: weights, geometry, imageBias: imageBias, residual: residual, scale: scale)
   }
 
   /// As ``LayerInput/linear(_:residual:)``.
   public func linear(_ weights: PackedWeights, residual: DenseTensor? = nil) -> DenseTensor {
-    LayerComparison.note(reshaped([1, 1, shape.count / max(shape[-1], 1), shape[-1]]), weights, .init())
-    return LayerInput(self).linear(weights, residual: residual)
+    LayerInput(self).linear(weights, residual: residual)
   }
 }
 
@@ -65,6 +62,7 @@ extension LayerInput {
   ) -> DenseTensor<Float> {
     var operation = fs_convolution(weights, geometry, on: shape)
     let (outHeight, outWidth) = (Int(operation.out_height), Int(operation.out_width))
+    if LayerComparison.isObserving { LayerComparison.note(DenseTensor(self), weights, geometry) }
     let timer = Profile.timer()
     let result = DenseTensor<Float>(uninitialized: [shape[0], outHeight, outWidth, weights.width])
     defer { timer?.stop(weights, geometry, from: shape, to: result.shape) }
@@ -83,18 +81,21 @@ extension LayerInput {
     operation.gated = weights.isGated
     operation.output = result.storage.elements.baseAddress
     withExtendedLifetime((self, weights, zeros, imageBias, residual, result)) {
-      let (rows, panels) = (shape[0] * outHeight * outWidth, weights.panelCount)
+      let pieces = ConvolutionPieces(operation, rows: shape[0] * outHeight * outWidth, panels: weights.panelCount)
       switch elements {
-      case .pixels(let pixels, let format):
-        precondition(format == weights.format && !Winograd.pays(for: operation), "an input made for another layer")
-        operation.pixels = UnsafeRawPointer(pixels.elements.baseAddress)
-        run(operation, rows: rows, panels: panels)
+      case .pixels(let pixels, let layout):
+        precondition(layout == PixelLayout(weights, geometry, on: shape), "an input made for another layer")
+        operation.setPixels(pixels, layout)
+        pieces.compute(operation)
       case .floats(let floats):
         operation.input = UnsafePointer(floats.elements.baseAddress)
         if Winograd.pays(for: operation) {
-          Winograd.run(operation, images: shape[0], panels: panels)
+          Winograd.run(operation, images: shape[0], panels: weights.panelCount)
+        } else if let converted = pieces.convertedInput(of: operation, weights: weights, pictures: shape[0]) {
+          operation.setPixels(converted.pixels, converted.layout)
+          withExtendedLifetime(converted) { pieces.compute(operation) }
         } else {
-          run(operation, rows: rows, panels: panels)
+          pieces.compute(operation)
         }
       }
     }
@@ -112,78 +113,16 @@ extension LayerInput {
       .convolved(with: weights, residual: residual?.reshaped([1, 1, rows, weights.width]))
       .reshaped(Shape(outer + [weights.width]))
   }
-
-  /// Computes the pieces of the output, from pixels where they are read as such, or by several pieces: each would
-  /// convert them again.
-  private func run(_ operation: fs_convolution, rows: Int, panels: Int) {
-    let pieces = ConvolutionPieces(operation, rows: rows, panels: panels)
-    let compute = { (operation: fs_convolution) in
-      if ActivationArena.isRehearsing { return }
-      pieces.forEach { rows, panels in
-        withUnsafePointer(to: operation) {
-          fs_convolve(
-            $0, Int64(rows.lowerBound), Int64(rows.upperBound), Int64(panels.lowerBound), Int64(panels.upperBound))
-        }
-      }
-    }
-    let taps = operation.kernel_height * operation.kernel_width
-    let readsFloats = fs_reads_floats(operation.format, operation.channels, taps)
-    if operation.pixels != nil || readsFloats && pieces.panelPieces == 1 { return compute(operation) }
-    WeightFormat.withPixels(of: operation, count: shape.count / shape[-1], compute)
-  }
-}
-
-/// How the output of a convolution is split by rows and by panels, so that every thread gets some and memory is read
-/// least: each piece reads its pixels and its weights.
-private struct ConvolutionPieces {
-  let rows: Int
-  let panels: Int
-  /// Of every piece but the last.
-  let rowSize: Int
-  let panelSize: Int
-  /// Less would cost more than waking a thread.
-  let isOne: Bool
-
-  var rowPieces: Int { (rows + rowSize - 1) / rowSize }
-  var panelPieces: Int { (panels + panelSize - 1) / panelSize }
-
-  init(_ operation: fs_convolution, rows: Int, panels: Int) {
-    (self.rows, self.panels) = (rows, panels)
-    let inputs = Int(operation.channels * operation.kernel_height * operation.kernel_width)
-    isOne = rows * panels * FS_PANEL * inputs <= 200_000 || ThreadPool.threadCount == 1
-    guard !isOne else {
-      (rowSize, panelSize) = (max(rows, 1), panels)
-      return
-    }
-    let wanted = 4 * ThreadPool.threadCount
-    let grain = Int(fs_tile_rows(operation.format))
-    let tiles = (rows + grain - 1) / grain
-    let cuts = (1...min(wanted, tiles)).map { parts in
-      let rowSize = (tiles + parts - 1) / parts * grain
-      let rowPieces = (rows + rowSize - 1) / rowSize
-      let panelSize = max(1, panels * rowPieces / wanted)
-      let panelPieces = (panels + panelSize - 1) / panelSize
-      // In floats: the formats make both sides smaller.
-      let traffic = rowPieces * panels * FS_PANEL * inputs + panelPieces * rows * Int(operation.channels)
-      return (rowSize: rowSize, panelSize: panelSize, count: rowPieces * panelPieces, traffic: traffic)
-    }
-    // As many pieces as can be had, up to those wanted.
-    let best = cuts.min { (-min($0.count, wanted), $0.traffic) < (-min($1.count, wanted), $1.traffic) }!
-    (rowSize, panelSize) = (best.rowSize, best.panelSize)
-  }
-
-  func forEach(_ body: (_ rows: Range<Int>, _ panels: Range<Int>) -> Void) {
-    if isOne { return body(0..<rows, 0..<panels) }
-    ThreadPool.forEach(rowPieces * panelPieces) { task in
-      let (row, panel) = (task % rowPieces * rowSize, task / rowPieces * panelSize)
-      body(row..<min(row + rowSize, rows), panel..<min(panel + panelSize, panels))
-    }
-  }
 }
 
 extension fs_convolution {
+  mutating func setPixels(_ storage: DenseStorage<Float>, _ layout: PixelLayout) {
+    pixels = UnsafeRawPointer(storage.elements.baseAddress)
+    margin = Int64(layout.margin)
+  }
+
   /// The sizes alone, of pictures `[batch, height, width, channels]`.
-  fileprivate init(_ weights: PackedWeights, _ geometry: ConvolutionGeometry, on shape: Shape) {
+  init(_ weights: PackedWeights, _ geometry: ConvolutionGeometry, on shape: Shape) {
     precondition(shape.rank == 4 && shape[3] == weights.channels, "\(shape) into \(weights.channels) channels")
     let padding = geometry.padding
     precondition(

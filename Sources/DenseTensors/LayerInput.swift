@@ -12,8 +12,7 @@ public struct LayerInput: Sendable {
 
   enum Elements: Sendable {
     case floats(DenseStorage<Float>)
-    /// The bytes of pixels as the kernels make them for weights of a format.
-    case pixels(DenseStorage<Float>, WeightFormat)
+    case pixels(DenseStorage<Float>, PixelLayout)
   }
 
   public init(_ tensor: DenseTensor<Float>) {
@@ -44,42 +43,38 @@ extension LayerInput {
     _ shape: Shape, for layer: (weights: PackedWeights, geometry: ConvolutionGeometry)?,
     reusing reusable: DenseTensor<Float>? = nil, _ body: (RowWriter) -> Void
   ) -> LayerInput {
-    let channels = shape[-1]
-    let bytes = layer.flatMap { $0.weights.pixelBytes($0.geometry, on: shape) }
-    guard let bytes, let format = layer?.weights.format else {
-      let storage = reusable?.storage ?? DenseStorage<Float>(count: shape.count)
-      withExtendedLifetime(storage) {
-        body(RowWriter(target: storage.elements.baseAddress!, channels: channels, pixels: nil))
-      }
-      return LayerInput(shape, .floats(storage))
+    if let layer, let layout = PixelLayout(layer.weights, layer.geometry, on: shape) {
+      return LayerInput(shape, .pixels(layout.fill(body), layout))
     }
-    let storage = DenseStorage<Float>(count: shape.count / channels * bytes / MemoryLayout<Float>.stride)
+    let storage = reusable?.storage ?? DenseStorage<Float>(count: shape.count)
     withExtendedLifetime(storage) {
-      body(
-        RowWriter(
-          target: storage.elements.baseAddress!, channels: channels, pixels: (format.kernelFormat, bytes)))
+      body(RowWriter(target: storage.elements.baseAddress!, channels: shape[-1], layout: nil))
     }
-    return LayerInput(shape, .pixels(storage, format))
+    return LayerInput(shape, .floats(storage))
   }
 
-  /// Writes rows of a layer's input: floats at once, or a few rows of floats at a time that become pixels while they
-  /// are in the first-level cache.
+  /// Writes rows of a layer's input.
   struct RowWriter {
-    fileprivate let target: UnsafeMutablePointer<Float>
-    fileprivate let channels: Int
-    fileprivate let pixels: (format: fs_format, bytes: Int)?
+    let target: UnsafeMutablePointer<Float>
+    let channels: Int
+    let layout: PixelLayout?
 
-    /// Has `body` write rows of floats to where it is told, for as many calls as it takes.
+    /// Has `body` write rows of floats to where it is told, for as many calls as it takes: all at once, or a few at a
+    /// time that become pixels while they are in the first-level cache.
     func write(_ rows: Range<Int>, _ body: (Range<Int>, UnsafeMutablePointer<Float>) -> Void) {
-      guard let pixels else { return body(rows, target + rows.lowerBound * channels) }
+      guard let layout else { return body(rows, target + rows.lowerBound * channels) }
       let few = max(1, 4096 / channels)
       let floats = threadScratch(few * channels)
-      for first in stride(from: rows.lowerBound, to: rows.upperBound, by: few) {
-        let part = first..<min(first + few, rows.upperBound)
+      layout.forEachRun(of: rows, atMost: few) { part in
         body(part, floats)
-        fs_convert_pixels(
-          pixels.format, UnsafeMutableRawPointer(target) + first * pixels.bytes, floats, Int64(channels),
-          Int64(part.count), Int64(channels))
+        layout.convert(part, from: floats, to: target)
+      }
+    }
+
+    /// Converts rows of floats that lie one after another, the first of all at `floats`.
+    func convert(_ rows: Range<Int>, from floats: UnsafePointer<Float>) {
+      layout!.forEachRun(of: rows, atMost: rows.count) {
+        layout!.convert($0, from: floats + $0.lowerBound * channels, to: target)
       }
     }
   }
@@ -102,17 +97,5 @@ extension DenseTensor where Scalar == Float {
     return withExtendedLifetime(input) {
       .make(input.shape, for: layer, reusing: isOwn ? input : nil) { body(input.storage.elements.baseAddress!, $0) }
     }
-  }
-}
-
-extension PackedWeights {
-  /// The bytes of a converted pixel of `[batch, height, width, channels]` or, for a linear layer, `[..., channels]`; nil
-  /// where the layer reads floats.
-  fileprivate func pixelBytes(_ geometry: ConvolutionGeometry, on shape: Shape) -> Int? {
-    let bytes = Int(fs_pixel_bytes(format.kernelFormat, Int64(channels)))
-    guard bytes > 0, !LayerComparison.isObserving, kernel == (1, 1) || !usesWinograd(geometry, on: shape) else {
-      return nil
-    }
-    return bytes
   }
 }

@@ -22,25 +22,4 @@ public enum WeightFormat: String, CaseIterable, Sendable {
     case .int8: FS_INT8
     }
   }
-
-  /// Calls `body` with the operation, to which its `count` pixels are added as the kernels of its format make them.
-  static func withPixels(of operation: fs_convolution, count: Int, _ body: (fs_convolution) -> Void) {
-    let bytes = Int(fs_pixel_bytes(operation.format, operation.channels))
-    guard count > 0, bytes > 0 else { return body(operation) }
-    let storage = DenseStorage<Float>(count: count * bytes / MemoryLayout<Float>.stride)
-    withExtendedLifetime(storage) {
-      // Every task reads and writes pixels of its own.
-      nonisolated(unsafe) let input = operation.input!
-      nonisolated(unsafe) let pixels = UnsafeMutableRawPointer(storage.elements.baseAddress!)
-      ThreadPool.forEachRange(count, grain: 1 + 16384 / bytes) { range in
-        fs_convert_pixels(
-          operation.format, pixels + range.lowerBound * bytes,
-          input + range.lowerBound * Int(operation.input_stride), operation.input_stride, Int64(range.count),
-          operation.channels)
-      }
-      var operation = operation
-      operation.pixels = UnsafeRawPointer(pixels)
-      body(operation)
-    }
-  }
 }

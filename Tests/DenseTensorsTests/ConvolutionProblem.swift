@@ -203,13 +203,16 @@ extension ConvolutionProblem {
     let residual = GuardedBuffer(data.residual)
     let output = GuardedBuffer(unwritten: rows * outputs)
     let weights = GuardedBuffer(packedWeights(data))
-    let pixels = GuardedBuffer(algorithm == .direct ? convertedPixels(data) : [])
     var operation = geometry
+    operation.format = format
+    let margin = fs_pixel_margin(&operation)
+    let pixels = GuardedBuffer(algorithm == .direct ? convertedPixels(data, margin: Int(margin)) : [])
     operation.input = UnsafePointer(input.pointer)
     operation.zeros = UnsafePointer(zeros.pointer)
     operation.weights = UnsafeRawPointer(weights.pointer)
-    operation.format = format
-    if pixels.elements.count > 0 { (operation.input, operation.pixels) = (nil, UnsafeRawPointer(pixels.pointer)) }
+    if pixels.elements.count > 0 {
+      (operation.input, operation.pixels, operation.margin) = (nil, UnsafeRawPointer(pixels.pointer), margin)
+    }
     operation.outputs = Int64(outputs)
     if addends.contains(.bias) { operation.bias = UnsafePointer(bias.pointer) }
     if addends.contains(.imageBias) { operation.image_bias = UnsafePointer(imageBias.pointer) }
@@ -246,18 +249,20 @@ extension ConvolutionProblem {
     return packed.values
   }
 
-  /// The input as the format's kernels read it, converted in two parts; nothing where they read floats.
-  private func convertedPixels(_ data: Data) -> [Float] {
+  /// The input as the format's kernels read it, each picture with its margin, row by row from the last; nothing where
+  /// they read floats.
+  private func convertedPixels(_ data: Data, margin: Int) -> [Float] {
     guard !fs_reads_floats(format, Int64(channels), Int64(taps)) || convertsAhead else { return [] }
     let bytes = Int(fs_pixel_bytes(format, Int64(channels)))
     guard bytes > 0 else { return [] }
     let input = GuardedBuffer(data.input)
-    let count = images * height * width
-    let pixels = GuardedBuffer(unwritten: count * bytes / 4)
-    for range in [count / 3..<count, 0..<count / 3] {
+    let pitch = width + 2 * margin
+    let pixels = GuardedBuffer([Float](repeating: 0, count: images * (height + 2 * margin) * pitch * bytes / 4))
+    for row in (0..<images * height).reversed() {
+      let target = (row / height * (height + 2 * margin) + row % height + margin) * pitch + margin
       fs_convert_pixels(
-        format, pixels.pointer + range.lowerBound * bytes / 4, input.pointer + range.lowerBound * inputStride,
-        Int64(inputStride), Int64(range.count), Int64(channels))
+        format, pixels.pointer + target * bytes / 4, input.pointer + row * width * inputStride, Int64(inputStride),
+        Int64(width), Int64(channels))
     }
     return pixels.values
   }

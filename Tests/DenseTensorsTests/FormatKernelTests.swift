@@ -18,6 +18,16 @@ extension KernelTests {
       ConvolutionProblem(images: 2, height: 11, width: 13, channels: 331, outputs: 50),
       ConvolutionProblem(
         images: 1, height: 1, width: 41, channels: 2700, outputs: 33, kernel: (1, 1), padding: .init(0)),
+      // Rows of whole tiles, which are read from pictures with margins.
+      ConvolutionProblem(images: 2, height: 3, width: 16, channels: 192, outputs: 40),
+      ConvolutionProblem(images: 1, height: 4, width: 48, channels: 64, outputs: 17),
+      ConvolutionProblem(images: 2, height: 5, width: 32, channels: 192, outputs: 16, stride: 2),
+      ConvolutionProblem(
+        images: 1, height: 4, width: 31, channels: 256, outputs: 33, stride: 2, padding: .init(bottom: 1, right: 2)),
+      ConvolutionProblem(
+        images: 1, height: 3, width: 16, channels: 192, outputs: 32, kernel: (5, 3),
+        padding: .init(top: 2, left: 1, bottom: 2, right: 1)),
+      ConvolutionProblem(images: 1, height: 2, width: 16, channels: 1024, outputs: 33),
     ]
 
   @Test(arguments: instructionSets, formatProblems) func float16Weights(_ set: String, _ problem: ConvolutionProblem) {

@@ -103,6 +103,7 @@ typedef struct {
   int64_t out_height, out_width;
   int64_t kernel_height, kernel_width, stride, pad_top, pad_left;
   const void *pixels;       // of the format: fs_convolve reads these instead of `input`, unless they are NULL
+  int64_t margin;           // pixels of zero bytes around every picture of `pixels`
   const float *zeros;       // at least `channels` + 2 zeros, read outside the picture
   const void *weights;      // packed
   fs_format format;         // of the weights; for FS_INT8 there are at most 65536 channels
@@ -116,6 +117,9 @@ typedef struct {
   bool gated;
   float *output;            // [rows, outputs], not aliasing `input`
 } fs_convolution;
+
+// The margin with which the pixels of a convolution, given by its sizes, are best stored.
+int64_t fs_pixel_margin(const fs_convolution *op);
 
 // Computes output rows (pixels of all images, counted through) row_begin ..< row_end of the weight panels
 // panel_begin ..< panel_end.
