@@ -50,13 +50,6 @@ typedef struct {
   void (*attend_all)(const ISA(attention_state) *, const float *, float *, float *, float *, int64_t);
 } ISA(attention_methods);
 
-// To bfloat16 and back, to nearest, of halves to even. NaN stays NaN.
-INLINE vf ISA(round_bfloat16)(vf x) {
-  vi bits = (vi)x, mask = x == x;
-  vi rounded = (bits + 0x7fff + ((bits >> 16) & 1)) & (int32_t)0xffff0000;
-  return (vf)((rounded & mask) | (bits & ~mask));
-}
-
 // Which scores of keys from `key` on a lane may not see become -infinity; a lane sees the keys below `visible`.
 INLINE vf ISA(mask_score)(vf score, int64_t key, vi visible) {
   vi mask = visible > (int32_t)key;

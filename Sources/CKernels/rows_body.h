@@ -28,11 +28,19 @@ typedef struct {
   int64_t row, rows, column, columns;
 } ISA(place);
 
+// Where a gated output is written as bfloat16.
+INLINE uint16_t *ISA(gated_pixel)(const fs_convolution *op, int64_t row, int64_t column) {
+  return (uint16_t *)((char *)op->output_pixels + row * fs_bfloat16_stride(op->outputs / 2) + column);
+}
+
 // Has a tile's place in the output, and what is added there, on their way to the cache by the time it is finished.
 INLINE void ISA(prefetch_output)(
   const fs_convolution *op, int64_t row, int64_t rows, int64_t column, int64_t columns) {
   if (op->gated) {
-    for (int64_t r = row; r < row + rows; r++) __builtin_prefetch(op->output + (r * op->outputs + column) / 2, 1);
+    for (int64_t r = row; r < row + rows; r++)
+      __builtin_prefetch(
+        op->output_pixels ? (const void *)ISA(gated_pixel)(op, r, column) : op->output + (r * op->outputs + column) / 2,
+        1);
     return;
   }
   for (int64_t r = row; r < row + rows; r++)
@@ -77,7 +85,9 @@ static void ISA(finish_gated)(const fs_convolution *op, const float *tile, int64
         value += ISA(load)(op->bias + column + c);
         gate += ISA(load)(op->bias + column + half + c);
       }
-      ISA(store)(op->output + (r * op->outputs + column) / 2 + c, value * ISA(gelu)(gate));
+      value *= ISA(gelu)(gate);
+      if (op->output_pixels) ISA(store_bfloat16)(ISA(gated_pixel)(op, r, column) + c, value);
+      else ISA(store)(op->output + (r * op->outputs + column) / 2 + c, value);
     }
 }
 

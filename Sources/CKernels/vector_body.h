@@ -2,6 +2,7 @@
 
 typedef float ISA(vf) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 typedef int32_t ISA(vi) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef int16_t ISA(vh) __attribute__((vector_size(LANES * 2), aligned(2), may_alias));
 typedef uint8_t ISA(vb) __attribute__((vector_size(LANES), aligned(1), may_alias));
 #define vf ISA(vf)
 #define vi ISA(vi)
@@ -19,6 +20,17 @@ INLINE vf ISA(load_part)(const float *p, int64_t count) {
 }
 
 INLINE void ISA(store_part)(float *p, vf v, int64_t count) { memcpy(p, &v, (size_t)count * sizeof(float)); }
+
+// To bfloat16 and back, to nearest, of halves to even. NaN stays NaN.
+INLINE vf ISA(round_bfloat16)(vf x) {
+  vi bits = (vi)x, mask = x == x;
+  vi rounded = (bits + 0x7fff + ((bits >> 16) & 1)) & (int32_t)0xffff0000;
+  return (vf)((rounded & mask) | (bits & ~mask));
+}
+
+INLINE void ISA(store_bfloat16)(uint16_t *p, vf x) {
+  *(ISA(vh) *)p = __builtin_convertvector((vi)ISA(round_bfloat16)(x) >> 16, ISA(vh));
+}
 
 // The larger and the smaller of `bound` and x. What is not a number stays so, unlike with fmax, so that a model's NaN
 // is seen in its output; and both are one instruction.

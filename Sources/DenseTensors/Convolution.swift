@@ -60,27 +60,63 @@ extension LayerInput {
     with weights: PackedWeights, _ geometry: ConvolutionGeometry = .init(), imageBias: DenseTensor<Float>? = nil,
     residual: DenseTensor<Float>? = nil, scale: Float = 1
   ) -> DenseTensor<Float> {
-    var operation = fs_convolution(weights, geometry, on: shape)
-    let (outHeight, outWidth) = (Int(operation.out_height), Int(operation.out_width))
-    if LayerComparison.isObserving { LayerComparison.note(DenseTensor(self), weights, geometry) }
-    let timer = Profile.timer()
-    let result = DenseTensor<Float>(uninitialized: [shape[0], outHeight, outWidth, weights.width])
-    defer { timer?.stop(weights, geometry, from: shape, to: result.shape) }
+    let operation = fs_convolution(weights, geometry, on: shape)
+    let result = DenseTensor<Float>(
+      uninitialized: [shape[0], Int(operation.out_height), Int(operation.out_width), weights.width])
     precondition(
       residual.map { $0.shape == result.shape } ?? true, "residual of \(residual!.shape) for \(result.shape)")
     precondition(!weights.isGated || imageBias == nil && residual == nil && scale == 1)
-    precondition(!weights.isOutline || ActivationArena.isRehearsing, "an outline's weights have no numbers")
     precondition(imageBias.map { $0.shape == [shape[0], weights.outputs] } ?? true)
+    withExtendedLifetime((imageBias, residual, result)) {
+      convolve(operation, weights, geometry) {
+        $0.image_bias = UnsafePointer(imageBias?.storage.elements.baseAddress)
+        $0.residual = UnsafePointer(residual?.storage.elements.baseAddress)
+        $0.scale = scale
+        $0.output = result.storage.elements.baseAddress
+      }
+    }
+    return result
+  }
+
+  /// A gated linear layer, with its output as the layer after it reads it.
+  ///
+  /// - Precondition: the weights are gated and fit, and an input that was made for a layer was made for this one.
+  public func gatedLinear(_ weights: PackedWeights, for next: PackedWeights) -> LayerInput {
+    let output = Shape(Array(shape.dimensions.dropLast()) + [weights.width])
+    // Pixels of int8 are known when all of a row is.
+    guard weights.isGated, let layout = PixelLayout(next, .init(), on: output), layout.format == .bfloat16 else {
+      return LayerInput(linear(weights))
+    }
+    return LayerInput(
+      output,
+      .pixels(
+        layout.fill { writer in
+          let input = reshaped([1, 1, shape.count / max(shape[-1], 1), shape[-1]])
+          input.convolve(fs_convolution(weights, .init(), on: input.shape), weights, .init()) {
+            $0.output_pixels = UnsafeMutableRawPointer(writer.target)
+          }
+        }, layout))
+  }
+
+  /// Computes an operation of given sizes, whose input is this one; `addOutput` says where to and what is added.
+  private func convolve(
+    _ sizes: fs_convolution, _ weights: PackedWeights, _ geometry: ConvolutionGeometry,
+    _ addOutput: (inout fs_convolution) -> Void
+  ) {
+    if LayerComparison.isObserving { LayerComparison.note(DenseTensor(self), weights, geometry) }
+    let timer = Profile.timer()
+    let (outHeight, outWidth) = (Int(sizes.out_height), Int(sizes.out_width))
+    defer { timer?.stop(weights, geometry, from: shape, to: [shape[0], outHeight, outWidth, weights.width]) }
+    precondition(!weights.isOutline || ActivationArena.isRehearsing, "an outline's weights have no numbers")
+    var operation = sizes
     let zeros = DenseStorage<Float>.zeros(atLeast: weights.channels + 2)
     operation.zeros = UnsafePointer(zeros.elements.baseAddress)
     operation.weights = UnsafeRawPointer(weights.packed.elements.baseAddress)
     operation.bias = UnsafePointer(weights.bias?.elements.baseAddress)
-    operation.image_bias = UnsafePointer(imageBias?.storage.elements.baseAddress)
-    operation.residual = UnsafePointer(residual?.storage.elements.baseAddress)
-    operation.scale = scale
+    operation.scale = 1
     operation.gated = weights.isGated
-    operation.output = result.storage.elements.baseAddress
-    withExtendedLifetime((self, weights, zeros, imageBias, residual, result)) {
+    addOutput(&operation)
+    withExtendedLifetime((self, weights, zeros)) {
       let pieces = ConvolutionPieces(operation, rows: shape[0] * outHeight * outWidth, panels: weights.panelCount)
       switch elements {
       case .pixels(let pixels, let layout):
@@ -99,7 +135,6 @@ extension LayerInput {
         }
       }
     }
-    return result
   }
 
   /// x Wᵀ + bias over the last dimension, as a convolution of pictures one pixel high.

@@ -19,7 +19,7 @@ public struct LayerInput: Sendable {
     self.init(tensor.shape, .floats(tensor.storage))
   }
 
-  private init(_ shape: Shape, _ elements: Elements) {
+  init(_ shape: Shape, _ elements: Elements) {
     self.shape = shape
     self.elements = elements
   }

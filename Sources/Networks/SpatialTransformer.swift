@@ -132,8 +132,10 @@ struct TransformerBlock: Sendable {
       queries: queries, keyValues: context, width: crossWidth, heads: crossHeads, precision: attention)
     probe?.attended("\(name).attn2", &attended)
     hidden = attended.linear(crossOut, residual: hidden)
-    var inner = hidden.layerNormalized(norm3, for: feedIn).linear(feedIn)
-    if !feedIn.isGated { inner = inner.gatedGELU() }
+    let normalized = hidden.layerNormalized(norm3, for: feedIn)
+    let inner =
+      feedIn.isGated
+      ? normalized.gatedLinear(feedIn, for: feedOut) : LayerInput(normalized.linear(feedIn).gatedGELU())
     return inner.linear(feedOut, residual: hidden)
   }
 

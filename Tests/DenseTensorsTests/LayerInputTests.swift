@@ -53,6 +53,26 @@ extension KernelTests {
     }
   }
 
+  /// A gated layer that writes what the next one reads, against one that writes floats.
+  @Test(arguments: instructionSets, WeightFormat.allCases)
+  func layerAfterAGatedOne(_ set: String, _ format: WeightFormat) {
+    withInstructionSet(set) {
+      for (rows, channels, inner, outputs) in [(70, 64, 256, 33), (1, 45, 16, 32), (130, 32, 1040, 50)] {
+        var numbers = TestNumbers(seed: UInt64(inner))
+        let input = LayerInput(DenseTensor(numbers.array(2 * rows * channels), shape: [2, rows, channels]))
+        for gateFormat in WeightFormat.allCases {
+          let gate = PackedWeights(
+            numbers.array(2 * inner * channels), outputs: 2 * inner, channels: channels,
+            bias: numbers.array(2 * inner), format: gateFormat, gated: true)
+          let weights = weights(outputs, inner, (1, 1), format, &numbers)
+          let made = input.gatedLinear(gate, for: weights)
+          #expect(made.shape == [2, rows, inner])
+          #expect(made.linear(weights) == input.linear(gate).linear(weights))
+        }
+      }
+    }
+  }
+
   /// What a layer reads takes less memory than floats where it is stored in fewer bits.
   @Test func inputsInFewerBitsAreSmaller() {
     var numbers = TestNumbers(seed: 1)

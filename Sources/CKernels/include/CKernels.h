@@ -116,6 +116,7 @@ typedef struct {
   // above but with bias alone, x gelu(its gate), in rows of outputs / 2.
   bool gated;
   float *output;            // [rows, outputs], not aliasing `input`
+  void *output_pixels;      // gated outputs go here instead, as pixels of FS_BFLOAT16, unless it is NULL
 } fs_convolution;
 
 // The margin with which the pixels of a convolution, given by its sizes, are best stored.
