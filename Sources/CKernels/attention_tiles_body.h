@@ -103,24 +103,6 @@ typedef struct {
 #define HEADROOM 16
 #define LARGEST_WEIGHT 0x4780
 
-// scores := the scores of a panel of keys above `bases`, or above 0 where that is NULL.
-INLINE void ISA(score_panel)(
-  const ISA(tile_attention) *s, const ISA(tile_queries) *q, float *scores, const float *bases, int64_t panel,
-  ISA(companion) *companion) {
-  const ISA(start) start = {bases, TILE_BYTES, 0};
-  const char *keys = s->key_block + panel * FS_PANEL * s->scores.tap_bytes;
-  ISA(sum_block)(
-    &s->scores, false, true, start, scores, ISA(block_lines)(q->query), keys, q->rows, FS_PANEL, 0, s->scores.steps, companion);
-  const int64_t first = s->first_key + panel * FS_PANEL, all = s->op->keys;
-  if (first + FS_PANEL <= (s->op->causal && q->first < all ? q->first + 1 : all)) return;
-  for (int64_t r = 0; r < q->rows; r++) {
-    const int64_t seen = (s->op->causal && q->first + r < all ? q->first + r + 1 : all) - first;
-    for (int64_t key = 0; key < FS_PANEL; key += LANES)
-      _mm512_mask_storeu_ps(
-        scores + r * FS_PANEL + key, (__mmask16)~ISA(leading)(seen - key), (__m512)ISA(splat)(-INFINITY));
-  }
-}
-
 // Scores that become weights, and the largest weights as integers: positive numbers keep their order, negative ones are
 // below, NaN may be above.
 typedef struct {
@@ -142,7 +124,7 @@ INLINE __m512i ISA(rounded_exp2)(vf x) {
   return (__m512i)_mm512_scalef_ps((__m512)p, (__m512)x);
 }
 
-static void ISA(weigh_rows)(ISA(companion) *companion, int64_t begin, int64_t end) {
+INLINE void ISA(weigh_rows)(ISA(companion) *companion, int64_t begin, int64_t end) {
   ISA(weighing) *w = (ISA(weighing) *)companion;
   __m512i top = w->top;
   for (int64_t r = begin; r < end; r++) {
@@ -153,6 +135,25 @@ static void ISA(weigh_rows)(ISA(companion) *companion, int64_t begin, int64_t en
     _mm512_storeu_si512(w->weights + r * TILE_BYTES, both);
   }
   w->top = top;
+}
+
+// scores := the scores of a panel of keys above `bases`, or above 0 where that is NULL.
+INLINE void ISA(score_panel)(
+  const ISA(tile_attention) *s, const ISA(tile_queries) *q, float *scores, const float *bases, int64_t panel,
+  ISA(companion) *companion) {
+  const ISA(start) start = {bases, TILE_BYTES, 0};
+  const char *keys = s->key_block + panel * FS_PANEL * s->scores.tap_bytes;
+  ISA(sum_block)(
+    &s->scores, false, true, start, scores, ISA(block_lines)(q->query), keys, q->rows, FS_PANEL, 0, s->scores.steps,
+    companion, ISA(weigh_rows));
+  const int64_t first = s->first_key + panel * FS_PANEL, all = s->op->keys;
+  if (first + FS_PANEL <= (s->op->causal && q->first < all ? q->first + 1 : all)) return;
+  for (int64_t r = 0; r < q->rows; r++) {
+    const int64_t seen = (s->op->causal && q->first + r < all ? q->first + r + 1 : all) - first;
+    for (int64_t key = 0; key < FS_PANEL; key += LANES)
+      _mm512_mask_storeu_ps(
+        scores + r * FS_PANEL + key, (__mmask16)~ISA(leading)(seen - key), (__m512)ISA(splat)(-INFINITY));
+  }
 }
 
 // Panels of keys whose weights are used at once.
@@ -169,10 +170,10 @@ INLINE void ISA(use_weights)(
   ISA(companion) *companion) {
   for (; unused->column < column; unused->column += FS_PANEL) {
     float *output = q->output + unused->column * BLOCK_LINES;
+    const ISA(lines) weights = ISA(block_lines)(q->weights + unused->begin * LINE_BLOCK_BYTES);
     ISA(sum_block)(
-      &s->values, false, true, ISA(start_of)(output), output,
-      ISA(block_lines)(q->weights + unused->begin * LINE_BLOCK_BYTES), ISA(value_panel)(s, unused->column), q->rows, ISA(value_width)(s, unused->column), unused->begin, unused->end,
-      companion);
+      &s->values, false, true, ISA(start_of)(output), output, weights, ISA(value_panel)(s, unused->column), q->rows,
+      ISA(value_width)(s, unused->column), unused->begin, unused->end, companion, ISA(weigh_rows));
   }
 }
 
@@ -240,11 +241,11 @@ static void ISA(attend_tile_block)(const ISA(tile_attention) *s, const ISA(tile_
     const int64_t products = 4 * (used + (is_last ? 0 : s->scores.steps));
     float *current = scores[panel % 2], *next = scores[(panel + 1) % 2];
     ISA(weighing) w = {
-      .companion = {ISA(weigh_rows), 0, q->rows, products > 0 ? (BLOCK_LINES + products - 1) / products : 0},
+      .companion = {0, q->rows, products > 0 ? (BLOCK_LINES + products - 1) / products : 0},
       .scores = current, .weights = q->weights + panel * LINE_BLOCK_BYTES};
     if (!is_last) ISA(score_panel)(s, q, next, q->bases, panel + 1, &w.companion);
     if (used > 0) ISA(use_weights)(s, q, &unused, until, &w.companion);
-    ISA(accompany)(&w.companion, BLOCK_LINES);
+    ISA(accompany)(&w.companion, ISA(weigh_rows), BLOCK_LINES);
     if (__builtin_expect(_mm512_cmpgt_epi16_mask(w.top, _mm512_set1_epi16(LARGEST_WEIGHT)) == 0, 1)) continue;
     ISA(use_all_weights)(s, q, &unused, begin, panel);
     begin = panel;
@@ -252,7 +253,7 @@ static void ISA(attend_tile_block)(const ISA(tile_attention) *s, const ISA(tile_
     ISA(raise_tile_bases)(s, q, current, false);
     ISA(score_panel)(s, q, current, q->bases, panel, NULL);
     w.companion.done = 0;
-    ISA(accompany)(&w.companion, BLOCK_LINES);
+    ISA(accompany)(&w.companion, ISA(weigh_rows), BLOCK_LINES);
     if (!is_last) ISA(score_panel)(s, q, next, q->bases, panel + 1, NULL);
   }
   ISA(use_all_weights)(s, q, &unused, begin, panels);

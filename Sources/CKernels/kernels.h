@@ -197,11 +197,11 @@ static inline int64_t fs_int8_bytes(int64_t channels) {
   return (int64_t)sizeof(fs_int8_pixel) + fs_int8_padded(channels);
 }
 
-// Tiles hold 16 pixels side by side. They are read from where they lie if these are of one row of the picture, and lines
-// of 64 bytes whole; then all taps must lie within the margin.
-static inline int64_t fs_tile_margin(const fs_convolution *op, int64_t line_bytes) {
-  if (op->kernel_height * op->kernel_width == 1 || op->upsampling > 1 || op->out_width % 16 != 0 || line_bytes % 64 != 0)
-    return 0;
+// The margin for tiles, which hold 16 pixels side by side. They are read from where they lie if these are of one row of
+// the picture, and lines of 64 bytes whole; then all taps must lie within the margin.
+static inline int64_t fs_tile_margin(const fs_convolution *op, int64_t channel_bytes) {
+  bool is_whole = op->out_width % 16 == 0 && channel_bytes % 64 == 0;
+  if (op->kernel_height * op->kernel_width == 1 || op->upsampling > 1 || !is_whole) return 0;
   int64_t bottom = (op->out_height - 1) * op->stride + op->kernel_height - op->pad_top - op->height;
   int64_t right = (op->out_width - 1) * op->stride + op->kernel_width - op->pad_left - op->width;
   int64_t before = op->pad_top > op->pad_left ? op->pad_top : op->pad_left, after = bottom > right ? bottom : right;

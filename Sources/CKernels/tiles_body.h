@@ -39,16 +39,18 @@ typedef struct {
 
 // Work of vectors on a block's rows, done along with the products of another block: `share` rows with every line, or
 // with every product.
-typedef struct ISA(companion) {
-  void (*work)(struct ISA(companion) *companion, int64_t begin, int64_t end);
+typedef struct {
   int64_t done, rows, share;
 } ISA(companion);
 
-INLINE void ISA(accompany)(ISA(companion) *c, int64_t rows) {
+// What a companion does with the rows begin ..< end; known where tiles are compiled, so that it costs no call.
+typedef void (*ISA(work))(ISA(companion) *companion, int64_t begin, int64_t end);
+
+INLINE void ISA(accompany)(ISA(companion) *c, ISA(work) work, int64_t rows) {
   const int64_t begin = c->done, left = c->rows - begin;
   if (left <= 0) return;
   c->done += left < rows ? left : rows;
-  c->work(c, begin, c->done);
+  work(c, begin, c->done);
 }
 
 // The byte of a tap's channels with which a line starts. Where the last line would reach beyond them it starts earlier,
@@ -118,7 +120,7 @@ INLINE void ISA(configure_tiles)(int64_t step_bytes) {
   {                                                                               \
     if (is_int8) _tile_dpbusd(sum, a, b);                                         \
     else _tile_dpbf16ps(sum, a, b);                                               \
-    if (every_product && companion) ISA(accompany)(companion, companion->share);  \
+    if (every_product && companion) ISA(accompany)(companion, work, companion->share); \
   }
 
 // What sums start from: NULL for 0, or the first tile with bytes from row to row and to the tile beside.
@@ -127,12 +129,12 @@ typedef struct {
   int64_t stride, beside;
 } ISA(start);
 
-// Where the lines of a block's pixels lie, with bytes from row to row, from the upper tile to the lower and from line to
-// line; and what is to be added after each tap, and after a row of taps, which has ended when so many are left.
+// Where the lines of a block's pixels lie.
 typedef struct {
   const char *first;
-  int64_t row, lower, line;
-  int64_t tap, tap_row, taps_left, taps;
+  int64_t row, lower, line;  // bytes from row to row, from the upper tile to the lower, from line to line
+  int64_t tap, tap_row;      // what is added after each tap, and after a row of taps
+  int64_t taps_left, taps;   // of the row of taps, which ends when none is left
 } ISA(lines);
 
 INLINE ISA(lines) ISA(block_lines)(const char *block) {
@@ -147,7 +149,7 @@ INLINE ISA(start) ISA(start_of)(const void *sums) { return (ISA(start)){sums, SU
 INLINE void ISA(sum_tiles)(
   const ISA(tiling) *t, const int rows, const int columns, const bool is_int8, const bool every_product,
   ISA(start) start, void *sums, ISA(lines) a, const char *weights, int64_t width, int64_t begin, int64_t end,
-  ISA(companion) *companion) {
+  ISA(companion) *companion, ISA(work) work) {
   const int64_t stride = 4 * width, tap_stride = t->column_bytes * width, lower = TILE_LINES * SUM_STRIDE;
   int64_t step = begin % t->steps;
   weights += begin / t->steps * tap_stride;
@@ -176,7 +178,7 @@ INLINE void ISA(sum_tiles)(
       ADD_PRODUCT(1, 4, 7)
     }
     for (int64_t i = 0; i < ahead.pixel_lines; i++, pixels += 64) _mm_prefetch(pixels, _MM_HINT_T1);
-    if (!every_product && companion) ISA(accompany)(companion, companion->share);
+    if (!every_product && companion) ISA(accompany)(companion, work, companion->share);
     if (rows > 1) {
       _tile_loadd(5, a.first + a.lower, a.row);
       ADD_PRODUCT(2, 5, 6)
@@ -202,10 +204,11 @@ INLINE void ISA(sum_tiles)(
 // The same for as many tiles as `rows` and the panel's `width` ask for.
 INLINE void ISA(sum_block)(
   const ISA(tiling) *t, const bool is_int8, const bool every_product, ISA(start) start, void *sums, ISA(lines) a,
-  const char *weights, int64_t rows, int64_t width, int64_t begin, int64_t end, ISA(companion) *companion) {
+  const char *weights, int64_t rows, int64_t width, int64_t begin, int64_t end, ISA(companion) *companion,
+  ISA(work) work) {
 #define SUM_TILES(rows, columns) \
   ISA(sum_tiles)(                \
-    t, rows, columns, is_int8, every_product, start, sums, a, weights, width, begin, end, companion)
+    t, rows, columns, is_int8, every_product, start, sums, a, weights, width, begin, end, companion, work)
   const bool is_tall = rows > TILE_LINES, is_wide = width > TILE_LINES;
   if (is_tall && is_wide) SUM_TILES(2, 2);
   else if (is_tall) SUM_TILES(2, 1);

@@ -137,7 +137,7 @@ INLINE ISA(ahead) ISA(look_ahead)(
 // The convolution in parts of `span` lines, a multiple of `unit`: so many lines are added up at once.
 INLINE void ISA(convolve_chunks)(
   ISA(tiling) *t, int64_t unit, int64_t span, const bool is_int8, ISA(pixel_reader) read, ISA(line_filler) fill,
-  void (*finish)(ISA(companion) *, int64_t, int64_t), int64_t row_begin, int64_t row_end, int64_t panel_begin,
+  ISA(work) finish, int64_t row_begin, int64_t row_end, int64_t panel_begin,
   int64_t panel_end) {
   if (row_begin >= row_end || panel_begin >= panel_end) return;
   enum { TILE_FLOATS = BLOCK_LINES * FS_PANEL };
@@ -180,19 +180,20 @@ INLINE void ISA(convolve_chunks)(
             const bool waits = !is_int8 && end < lines;
             ISA(rest) *next = rests + other;
             *next = (ISA(rest)){
-              .companion = {finish, 0, rows, (BLOCK_LINES + end - line - 1) / (end - line)}, .t = t, .place = place,
+              .companion = {0, rows, (BLOCK_LINES + end - line - 1) / (end - line)}, .t = t, .place = place,
               .first = line, .end = end, .sums = sums[other], .waiting = earlier, .weights = weights};
             if (rest) rest->next = place;
             ISA(sum_block)(
               t, is_int8, false, ISA(start_of)(is_int8 || line == 0 ? NULL : earlier), waits ? earlier : next->sums,
-              ISA(lines_of)(t, block, rows, line), weights + (is_int8 ? 8 : 0) * width, rows, width, line, end, rest ? &rest->companion : NULL);
-            if (rest) ISA(accompany)(&rest->companion, BLOCK_LINES);
+              ISA(lines_of)(t, block, rows, line), weights + (is_int8 ? 8 : 0) * width, rows, width, line, end,
+              rest ? &rest->companion : NULL, finish);
+            if (rest) ISA(accompany)(&rest->companion, finish, BLOCK_LINES);
             rest = waits ? NULL : next;
           }
         }
       }
       // Where lines are filled again nothing is left to do.
-      if (rest) ISA(accompany)(&rest->companion, BLOCK_LINES);
+      if (rest) ISA(accompany)(&rest->companion, finish, BLOCK_LINES);
       rest = NULL;
     }
   }
