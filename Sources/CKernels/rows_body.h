@@ -17,6 +17,15 @@
 // The tiles of one chunk share a panel while it is in the cache.
 #define CHUNK_ROWS 96
 
+// Rows of a linear layer's chunk are as many as stay in the second-level cache from panel to panel: the fewer, the more
+// often are all weights read.
+#define MOST_CHUNK_ROWS 264
+INLINE int64_t ISA(chunk_rows)(int64_t taps, int64_t pixel_bytes) {
+  enum { CACHED_BYTES = 768 << 10, FEWEST = 48 };
+  int64_t rows = taps > 1 ? CHUNK_ROWS : CACHED_BYTES / pixel_bytes;
+  return (rows < FEWEST ? FEWEST : rows > MOST_CHUNK_ROWS ? MOST_CHUNK_ROWS : rows) / TILE_ROWS * TILE_ROWS;
+}
+
 // The packed width of the panel that starts at output `column`.
 INLINE int64_t ISA(panel_width)(const fs_convolution *op, int64_t column) {
   return op->outputs - column <= FS_PANEL / 2 ? FS_PANEL / 2 : FS_PANEL;
@@ -166,12 +175,13 @@ typedef bool (*ISA(multiplication))(
 static void ISA(convolve_tiles)(
   const fs_convolution *op, const fs_pixels *pixels, int64_t column_bytes, ISA(multiplication) multiply,
   int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
-  const void *pointers[CHUNK_ROWS / TILE_ROWS][MAX_TAPS * TILE_ROWS];
+  const void *pointers[MOST_CHUNK_ROWS / TILE_ROWS][MAX_TAPS * TILE_ROWS];
   float tile[TILE_ROWS * FS_PANEL];
   const char *weights = op->weights;
   int64_t taps = op->kernel_height * op->kernel_width;
-  for (int64_t chunk = row_begin; chunk < row_end; chunk += CHUNK_ROWS) {
-    int64_t chunk_end = chunk + CHUNK_ROWS < row_end ? chunk + CHUNK_ROWS : row_end;
+  int64_t chunk_rows = ISA(chunk_rows)(taps, pixels->bytes);
+  for (int64_t chunk = row_begin; chunk < row_end; chunk += chunk_rows) {
+    int64_t chunk_end = chunk + chunk_rows < row_end ? chunk + chunk_rows : row_end;
     for (int64_t row = chunk, i = 0; row < chunk_end; row += TILE_ROWS, i++)
       ISA(gather)(op, pixels, pointers[i], row, chunk_end - row < TILE_ROWS ? chunk_end - row : TILE_ROWS);
     for (int64_t panel = panel_begin; panel < panel_end; panel++) {
