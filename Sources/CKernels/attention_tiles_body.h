@@ -55,7 +55,9 @@ static void ISA(pack_tile_block)(const ISA(tile_attention) *s) {
   const __m512i columns = _mm512_mullo_epi32(
     _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), _mm512_set1_epi32(FS_PANEL));
   const float *key = op->key + s->first_key * op->key_stride, *value = op->value + s->first_key * op->key_stride;
-  memset(s->key_block, 0, (size_t)(s->all_keys * s->scores.tap_bytes));
+  // Panels without keys are never read.
+  const int64_t filled = (s->keys + FS_PANEL - 1) / FS_PANEL * FS_PANEL;
+  memset(s->key_block, 0, (size_t)(filled * s->scores.tap_bytes));
   for (int64_t i = 0; i < s->keys; i++, key += op->key_stride) {
     int32_t *target = (int32_t *)(s->key_block + i / FS_PANEL * panel) + i % FS_PANEL;
     for (int64_t pair = 0; pair < pairs; pair += LANES, target += LANES * FS_PANEL) {
@@ -71,7 +73,7 @@ static void ISA(pack_tile_block)(const ISA(tile_attention) *s) {
     const vf ones = (vf)_mm512_maskz_mov_ps(
       (__mmask16)(left >= 0 && left < LANES ? 1 << left : 0), (__m512)ISA(splat)(1));
     char *target = ISA(value_panel)(s, c) + c % FS_PANEL * 4;
-    for (int64_t pair = 0; pair < s->all_keys / 2; pair++, target += 4 * width) {
+    for (int64_t pair = 0; pair < filled / 2; pair++, target += 4 * width) {
       const int64_t half = FS_PANEL / 2, i = pair / half * FS_PANEL + pair % half;
       const float *row = value + i * op->key_stride;
       vf low = {0}, high = {0};

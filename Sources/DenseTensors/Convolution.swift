@@ -121,14 +121,14 @@ extension LayerInput {
       switch elements {
       case .pixels(let pixels, let layout):
         precondition(layout == PixelLayout(weights, geometry, on: shape), "an input made for another layer")
-        operation.setPixels(pixels, layout)
+        layout.set(pixels, in: &operation)
         pieces.compute(operation)
       case .floats(let floats):
         operation.input = UnsafePointer(floats.elements.baseAddress)
         if Winograd.pays(for: operation) {
           Winograd.run(operation, images: shape[0], panels: weights.panelCount)
         } else if let converted = pieces.convertedInput(of: operation, weights: weights, pictures: shape[0]) {
-          operation.setPixels(converted.pixels, converted.layout)
+          converted.layout.set(converted.pixels, in: &operation)
           withExtendedLifetime(converted) { pieces.compute(operation) }
         } else {
           pieces.compute(operation)
@@ -151,11 +151,6 @@ extension LayerInput {
 }
 
 extension fs_convolution {
-  mutating func setPixels(_ storage: DenseStorage<Float>, _ layout: PixelLayout) {
-    pixels = UnsafeRawPointer(storage.elements.baseAddress)
-    margin = Int64(layout.margin)
-  }
-
   /// The sizes alone, of pictures `[batch, height, width, channels]`.
   init(_ weights: PackedWeights, _ geometry: ConvolutionGeometry, on shape: Shape) {
     precondition(shape.rank == 4 && shape[3] == weights.channels, "\(shape) into \(weights.channels) channels")

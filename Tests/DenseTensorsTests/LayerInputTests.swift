@@ -32,7 +32,7 @@ extension KernelTests {
         .init(padding: .init(1)), .init(stride: 2, padding: .init(bottom: 1, right: 1)),
         .init(padding: .init(1), upsampling: 2),
       ]
-      for (height, width, channels, outputs) in [(16, 16, 64, 40), (9, 7, 32, 32), (5, 64, 96, 3)] {
+      for (height, width, channels, outputs) in [(16, 16, 64, 40), (9, 7, 32, 32), (5, 64, 96, 3), (3, 8, 192, 33)] {
         var numbers = TestNumbers(seed: UInt64(width))
         let input = DenseTensor(numbers.array(2 * height * width * channels), shape: [2, height, width, channels])
         let norm = norm(channels, &numbers)

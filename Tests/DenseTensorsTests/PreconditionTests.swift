@@ -55,4 +55,13 @@ struct PreconditionTests {
       _ = Tensor(zeros: [4, 8]).linear(weights)
     }
   }
+
+  @Test func inputsAreReadByTheLayerTheyWereMadeFor() async {
+    await #expect(processExitsWith: .failure) {
+      let bytes = PackedWeights([Float](repeating: 1, count: 64), outputs: 8, channels: 8, bias: nil, format: .int8)
+      let floats = PackedWeights([Float](repeating: 1, count: 64), outputs: 8, channels: 8, bias: nil)
+      let norm = NormParameters(gain: [1, 1, 1, 1, 1, 1, 1, 1], shift: [0, 0, 0, 0, 0, 0, 0, 0], epsilon: 1e-5)
+      _ = Tensor(zeros: [4, 8]).layerNormalized(norm, for: bytes).linear(floats)
+    }
+  }
 }
