@@ -184,15 +184,15 @@ extension KernelTests {
   /// Scores that rise from key to key, slowly and fast, are relative to another one again and again.
   @Test(arguments: instructionSets, [0.25, 1, 5, 40] as [Float]) func risingScores(_ set: String, _ step: Float) {
     withInstructionSet(set) {
-      for isRounded in [false, true] {
-        let head = AttentionHead(length: 70, keys: 300, dimension: 5, isRounded: isRounded)
-        for key in 0..<300 { head.key.elements[key * head.keyStride] = Float(key) * step }
+      for (isRounded, keys, dimension) in [(false, 300, 5), (true, 300, 5), (true, 700, 40)] {
+        let head = AttentionHead(length: 70, keys: keys, dimension: dimension, isRounded: isRounded)
+        for key in 0..<keys { head.key.elements[key * head.keyStride] = Float(key) * step }
         // To each query at a pace of its own.
         for row in 0..<70 { head.query.elements[row * head.queryStride] = 0.0625 * Float(row - 4) }
         let result = head.result()
         for row in 0..<70 {
           let (values, bound) = head.expected(row)
-          for (value, expected) in zip(result[(row * 5)...], values) {
+          for (value, expected) in zip(result[(row * dimension)...], values) {
             #expect(abs(Double(value) - expected) <= bound, "row \(row)")
           }
         }
