@@ -116,10 +116,10 @@ INLINE void ISA(configure_tiles)(int64_t step_bytes) {
   _tile_loadconfig(&shapes);
 }
 
-#define ADD_PRODUCT(sum, a, b)                                                    \
-  {                                                                               \
-    if (is_int8) _tile_dpbusd(sum, a, b);                                         \
-    else _tile_dpbf16ps(sum, a, b);                                               \
+#define ADD_PRODUCT(sum, a, b)                                                         \
+  {                                                                                    \
+    if (is_int8) _tile_dpbusd(sum, a, b);                                              \
+    else _tile_dpbf16ps(sum, a, b);                                                    \
     if (every_product && companion) ISA(accompany)(companion, work, companion->share); \
   }
 

@@ -1,8 +1,8 @@
 // Convolution with AMX, of bfloat16 here and of int8 in tiles_int8_body.h.
 //
 // Pixels are brought into the order in which tiles are read, for a chunk of rows and as many channels and taps as keep
-// them in the second-level cache; until all taps and channels are added up, sums wait beside them. Linear layers read
-// converted pixels where they lie, if their lines and tiles are whole.
+// them in the second-level cache; until all taps and channels are added up, sums wait beside them. Converted pixels are
+// read from where they lie if lines and tiles are whole, those of more than one tap from pictures with margins.
 
 // Rows of a chunk, and the lines that are taken at once: pixels of a chunk then take 640 KB.
 #define CHUNK_LINES 256
@@ -137,8 +137,7 @@ INLINE ISA(ahead) ISA(look_ahead)(
 // The convolution in parts of `span` lines, a multiple of `unit`: so many lines are added up at once.
 INLINE void ISA(convolve_chunks)(
   ISA(tiling) *t, int64_t unit, int64_t span, const bool is_int8, ISA(pixel_reader) read, ISA(line_filler) fill,
-  ISA(work) finish, int64_t row_begin, int64_t row_end, int64_t panel_begin,
-  int64_t panel_end) {
+  ISA(work) finish, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
   if (row_begin >= row_end || panel_begin >= panel_end) return;
   enum { TILE_FLOATS = BLOCK_LINES * FS_PANEL };
   const fs_convolution *op = t->op;

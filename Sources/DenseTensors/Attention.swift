@@ -76,12 +76,11 @@ extension DenseTensor where Scalar == Float {
     }
     let dimension = width / heads
     let result = DenseTensor(uninitialized: [batch, length, width])
-    let pieces = Pieces(
-      batch: batch, length: length, heads: heads, dimension: dimension, keys: keyValues.map(\.length).max() ?? 0)
+    let mostKeys = keyValues.map(\.length).max() ?? 0
+    let pieces = Pieces(batch: batch, length: length, heads: heads, dimension: dimension, keys: mostKeys)
     let scratchCount = Int(fs_attention_scratch_count(Int64(dimension), precision == .bfloat16))
-    let longest = Int64(keyValues.map(\.length).max() ?? 0)
-    let keyBlocks = Int(fs_attention_blocks(longest, Int64(dimension), precision == .bfloat16))
-    let packedCount = Int(fs_attention_packed_count(longest, Int64(dimension), precision == .bfloat16))
+    let keyBlocks = Int(fs_attention_blocks(Int64(mostKeys), Int64(dimension), precision == .bfloat16))
+    let packedCount = Int(fs_attention_packed_count(Int64(mostKeys), Int64(dimension), precision == .bfloat16))
     let packed = DenseStorage<Float>(count: batch * heads * packedCount)
     let (query, output) = (queries.storage.elements.baseAddress!, result.storage.elements.baseAddress!)
     func operation(image: Int, head: Int) -> fs_attention {

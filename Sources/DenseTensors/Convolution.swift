@@ -91,7 +91,7 @@ extension LayerInput {
       output,
       .pixels(
         layout.fill { writer in
-          let input = reshaped([1, 1, shape.count / max(shape[-1], 1), shape[-1]])
+          let input = flattened
           input.convolve(fs_convolution(weights, .init(), on: input.shape), weights, .init()) {
             $0.output_pixels = UnsafeMutableRawPointer(writer.target)
           }
@@ -116,23 +116,22 @@ extension LayerInput {
     operation.scale = 1
     operation.gated = weights.isGated
     addOutput(&operation)
+    let rows = shape[0] * outHeight * outWidth
     withExtendedLifetime((self, weights, zeros)) {
-      let pieces = ConvolutionPieces(operation, rows: shape[0] * outHeight * outWidth, panels: weights.panelCount)
       switch elements {
       case .pixels(let pixels, let layout):
         precondition(layout == PixelLayout(weights, geometry, on: shape), "an input made for another layer")
         layout.set(pixels, in: &operation)
-        pieces.compute(operation)
+        ConvolutionPieces(operation, rows: rows, panels: weights.panelCount).compute(operation)
       case .floats(let floats):
         operation.input = UnsafePointer(floats.elements.baseAddress)
         if Winograd.pays(for: operation) {
-          Winograd.run(operation, images: shape[0], panels: weights.panelCount)
-        } else if let converted = pieces.convertedInput(of: operation, weights: weights, pictures: shape[0]) {
-          converted.layout.set(converted.pixels, in: &operation)
-          withExtendedLifetime(converted) { pieces.compute(operation) }
-        } else {
-          pieces.compute(operation)
+          return Winograd.run(operation, images: shape[0], panels: weights.panelCount)
         }
+        let pieces = ConvolutionPieces(operation, rows: rows, panels: weights.panelCount)
+        let converted = pieces.convertedInput(of: operation, weights: weights, pictures: shape[0])
+        if let converted { converted.layout.set(converted.pixels, in: &operation) }
+        withExtendedLifetime(converted) { pieces.compute(operation) }
       }
     }
   }
@@ -142,12 +141,14 @@ extension LayerInput {
   /// - Parameter residual: of the output's shape, added to it.
   /// - Precondition: the shapes fit, and an input that was made for a layer was made for this one.
   public func linear(_ weights: PackedWeights, residual: DenseTensor<Float>? = nil) -> DenseTensor<Float> {
-    let rows = shape.count / max(shape[-1], 1)
+    let input = flattened
     let outer = Array(shape.dimensions.dropLast())
-    return reshaped([1, 1, rows, shape[-1]])
-      .convolved(with: weights, residual: residual?.reshaped([1, 1, rows, weights.width]))
+    return input.convolved(with: weights, residual: residual?.reshaped([1, 1, input.shape[2], weights.width]))
       .reshaped(Shape(outer + [weights.width]))
   }
+
+  /// All rows as pixels of one picture one pixel high.
+  private var flattened: LayerInput { reshaped([1, 1, shape.count / max(shape[-1], 1), shape[-1]]) }
 }
 
 extension fs_convolution {
@@ -179,13 +180,9 @@ extension PackedWeights {
   /// The memory that Winograd's convolution of `[batch, height, width, channels]` takes beside its input and output, on
   /// all threads; 0 where the convolution is evaluated directly.
   public func winogradBytes(_ geometry: ConvolutionGeometry, on shape: Shape) -> Int {
-    guard usesWinograd(geometry, on: shape) else { return 0 }
-    return Winograd.scratchBytes(fs_convolution(self, geometry, on: shape), images: shape[0], panels: panelCount)
-  }
-
-  /// Whether the convolution of `[batch, height, width, channels]` is Winograd's.
-  func usesWinograd(_ geometry: ConvolutionGeometry, on shape: Shape) -> Bool {
-    Winograd.pays(for: fs_convolution(self, geometry, on: shape))
+    let operation = fs_convolution(self, geometry, on: shape)
+    guard Winograd.pays(for: operation) else { return 0 }
+    return Winograd.scratchBytes(operation, images: shape[0], panels: panelCount)
   }
 }
 

@@ -33,7 +33,7 @@ extension DenseTensor where Scalar == Float {
   }
 
   private consuming func normalized(
-    _ frozen: FrozenNorm, silu: Bool, layer: (weights: PackedWeights, geometry: ConvolutionGeometry)?
+    _ frozen: FrozenNorm, silu: Bool, layer: LayerInput.Layer?
   ) -> LayerInput {
     let channels = shape[-1]
     precondition(2 * channels == frozen.scales.count)
@@ -43,11 +43,7 @@ extension DenseTensor where Scalar == Float {
         // Read by all tasks, which end before it does.
         nonisolated(unsafe) let scale = scales.baseAddress!
         ThreadPool.forEachRange(rows, grain: max(1, 16384 / channels)) { range in
-          writer.write(range) { part, output in
-            fs_scale_shift(
-              output, input + part.lowerBound * channels, scale, scale + channels, Int64(part.count), Int64(channels),
-              silu)
-          }
+          writer.writeScaled(range, of: input, by: scale, silu: silu)
         }
       }
     }

@@ -7,7 +7,7 @@ import Tensors
 /// anyway. The layer's output has the same bits.
 public struct LayerInput: Sendable {
   /// The last dimension are the channels.
-  public private(set) var shape: Shape
+  public let shape: Shape
   let elements: Elements
 
   enum Elements: Sendable {
@@ -34,13 +34,16 @@ public struct LayerInput: Sendable {
 }
 
 extension LayerInput {
+  /// What an input is made for.
+  typealias Layer = (weights: PackedWeights, geometry: ConvolutionGeometry)
+
   /// Makes the input of a layer, or floats where there is none.
   ///
   /// - Parameters:
   ///   - reusable: a tensor of the shape whose memory may be written.
   ///   - body: has rows written, on all threads: it is given what writes them.
   static func make(
-    _ shape: Shape, for layer: (weights: PackedWeights, geometry: ConvolutionGeometry)?,
+    _ shape: Shape, for layer: Layer?,
     reusing reusable: DenseTensor<Float>? = nil, _ body: (RowWriter) -> Void
   ) -> LayerInput {
     if let layer, let layout = PixelLayout(layer.weights, layer.geometry, on: shape) {
@@ -71,6 +74,19 @@ extension LayerInput {
       }
     }
 
+    /// Writes rows of `input`, each channel times its factor plus its summand, then SiLU where asked for.
+    ///
+    /// - Parameter scales: the factors, then the summands.
+    func writeScaled(
+      _ rows: Range<Int>, of input: UnsafePointer<Float>, by scales: UnsafePointer<Float>, silu: Bool
+    ) {
+      write(rows) { part, output in
+        fs_scale_shift(
+          output, input + part.lowerBound * channels, scales, scales + channels, Int64(part.count), Int64(channels),
+          silu)
+      }
+    }
+
     /// Converts rows of floats that lie one after another, the first of all at `floats`.
     func convert(_ rows: Range<Int>, from floats: UnsafePointer<Float>) {
       layout!.forEachRun(of: rows, atMost: rows.count) {
@@ -89,7 +105,7 @@ extension DenseTensor where Scalar == Float {
 
   /// A pass over the rows of this tensor, in whose memory floats are written if nobody else has it.
   consuming func rewritten(
-    for layer: (weights: PackedWeights, geometry: ConvolutionGeometry)?,
+    for layer: LayerInput.Layer?,
     _ body: (UnsafeMutablePointer<Float>, LayerInput.RowWriter) -> Void
   ) -> LayerInput {
     let isOwn = isKnownUniquelyReferenced(&storage)

@@ -52,7 +52,7 @@ extension DenseTensor where Scalar == Float {
 
   private consuming func groupNormalized(
     _ parameters: NormParameters, groups: Int, silu: Bool, imageScale: DenseTensor?, imageShift: DenseTensor?,
-    layer: (weights: PackedWeights, geometry: ConvolutionGeometry)?
+    layer: LayerInput.Layer?
   ) -> LayerInput {
     let channels = shape[-1]
     precondition(channels == parameters.channels && channels % groups == 0, "\(shape) in \(groups) groups")
@@ -69,12 +69,9 @@ extension DenseTensor where Scalar == Float {
           // The last piece first: the statistics read it last, and a cache may still hold it.
           let (image, piece) = (tasks - 1 - task).quotientAndRemainder(dividingBy: pieces)
           let first = image * rows + piece * pieceRows
-          let scale = scales.elements.baseAddress! + image * 2 * channels
-          writer.write(first..<first + min(pieceRows, rows - piece * pieceRows)) { part, output in
-            fs_scale_shift(
-              output, input + part.lowerBound * channels, scale, scale + channels, Int64(part.count), Int64(channels),
-              silu)
-          }
+          writer.writeScaled(
+            first..<first + min(pieceRows, rows - piece * pieceRows), of: input,
+            by: scales.elements.baseAddress! + image * 2 * channels, silu: silu)
         }
       }
     }
@@ -132,7 +129,7 @@ extension DenseTensor where Scalar == Float {
   }
 
   private func layerNormalized(
-    _ parameters: NormParameters, layer: (weights: PackedWeights, geometry: ConvolutionGeometry)?
+    _ parameters: NormParameters, layer: LayerInput.Layer?
   ) -> LayerInput {
     let channels = shape[-1]
     precondition(channels == parameters.channels, "\(shape) into \(parameters.channels) channels")

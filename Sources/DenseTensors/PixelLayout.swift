@@ -5,7 +5,7 @@ import Tensors
 /// each with a margin of zeros; upsampled ones as they are seen, where kernels then read them in place.
 struct PixelLayout: Hashable, Sendable {
   let format: WeightFormat
-  let channels: Int
+  private let channels: Int
   private let margin: Int
   /// From one pixel to the next.
   private let bytes: Int
@@ -97,9 +97,8 @@ struct PixelLayout: Hashable, Sendable {
 
   /// Converts a run of pixels, which `floats` has one after another.
   func convert(_ run: Range<Int>, from floats: UnsafePointer<Float>, to target: UnsafeMutablePointer<Float>) {
-    let (row, x) = margin > 0 ? run.lowerBound.quotientAndRemainder(dividingBy: width / scale) : (0, run.lowerBound)
-    let place = margin > 0 ? place(row: row * scale, x: x * scale) : x
-    let first = UnsafeMutableRawPointer(target) + place * bytes
+    let (row, x) = run.lowerBound.quotientAndRemainder(dividingBy: width / scale)
+    let first = UnsafeMutableRawPointer(target) + place(row: row * scale, x: x * scale) * bytes
     func convert(_ count: Int, from floats: UnsafePointer<Float>, to pixels: UnsafeMutableRawPointer) {
       fs_convert_pixels(format.kernelFormat, pixels, floats, Int64(channels), Int64(count), Int64(channels))
     }

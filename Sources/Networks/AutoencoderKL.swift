@@ -194,10 +194,8 @@ private struct Encoder: Sendable {
         hidden = hidden.convolved(with: downsample, .init(stride: 2, padding: .init(bottom: 1, right: 1)))
       }
     }
-    let geometry = ConvolutionGeometry(padding: .init(1))
-    return mid(hidden)
-      .normalized(normOut, groups: style.groups, activation: style.activation, for: convOut, geometry)
-      .convolved(with: convOut, geometry)
+    return mid(hidden).normalized(
+      normOut, groups: style.groups, activation: style.activation, convolvedWith: convOut, .init(padding: .init(1)))
   }
 }
 
@@ -242,10 +240,9 @@ private struct Decoder: Sendable {
   }
 
   private func leave(_ hidden: consuming DenseTensor<Float>, history: NormHistory?) -> DenseTensor<Float> {
-    let geometry = ConvolutionGeometry(padding: .init(1))
-    return hidden.normalized(
-      normOut, groups: style.groups, activation: style.activation, history: history, for: convOut, geometry
-    ).convolved(with: convOut, geometry)
+    hidden.normalized(
+      normOut, groups: style.groups, activation: style.activation, history: history, convolvedWith: convOut,
+      .init(padding: .init(1)))
   }
 
   /// The pixels of a window, with frozen norms: at every resolution, what they see of it and no more.

@@ -89,6 +89,15 @@ struct ResidualBlock: Sendable {
 }
 
 extension DenseTensor<Float> {
+  /// Group norm, the activation and a convolution.
+  consuming func normalized(
+    _ norm: NormParameters, groups: Int, activation: Activation, history: NormHistory? = nil,
+    convolvedWith weights: PackedWeights, _ geometry: ConvolutionGeometry
+  ) -> DenseTensor<Float> {
+    normalized(norm, groups: groups, activation: activation, history: history, for: weights, geometry)
+      .convolved(with: weights, geometry)
+  }
+
   /// Group norm, then the activation, in one pass where that is SiLU, as what a convolution reads.
   consuming func normalized(
     _ norm: NormParameters, groups: Int, activation: Activation, imageScale: DenseTensor<Float>? = nil,

@@ -112,11 +112,9 @@ struct UNetEvaluation {
 
   /// From the last layer to the prediction.
   func leave(_ hidden: DenseTensor<Float>) -> DenseTensor<Float> {
-    let geometry = ConvolutionGeometry(padding: .init(model.configuration.outKernel / 2))
-    return hidden.normalized(
+    hidden.normalized(
       model.normOut, groups: model.configuration.groups, activation: model.configuration.activation,
-      for: model.convOut, geometry
-    ).convolved(with: model.convOut, geometry)
+      convolvedWith: model.convOut, .init(padding: .init(model.configuration.outKernel / 2)))
   }
 
   private func run(_ index: Int, layer: Int, on input: DenseTensor<Float>) -> DenseTensor<Float> {
