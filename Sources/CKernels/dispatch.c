@@ -101,9 +101,9 @@ int64_t fs_pixel_margin(const fs_convolution *op) {
 }
 
 int64_t fs_tile_rows(fs_format format) {
-  enum { EVERY_VECTOR_TILE = 12, BLOCK_OF_TILES = 32 };
+  enum { BLOCK_OF_TILES = 32 };
   bool has_tiles = kernels()->tiles && (format == FS_BFLOAT16 || format == FS_INT8);
-  return has_tiles ? BLOCK_OF_TILES : EVERY_VECTOR_TILE;
+  return has_tiles ? BLOCK_OF_TILES : 1;
 }
 
 void fs_convert_pixels(

@@ -82,12 +82,12 @@ INLINE void ISA(multiply_whole)(
   ISA(finish_whole)(place->op, acc, rows, place->row, place->column);
 }
 
+#define WHOLE_TILE(rows) \
+  case rows: ISA(multiply_whole)(rows, place, pointers, panel); return false;
+
 static bool ISA(multiply_floats)(
   const ISA(place) *place, float *tile, const void *const *pointers, int64_t taps, const void *panel, int64_t width) {
-  if (taps == 1 && place->rows == TILE_ROWS && ISA(is_whole)(place->op, place->columns)) {
-    ISA(multiply_whole)(TILE_ROWS, place, pointers, panel);
-    return false;
-  }
+  if (taps == 1 && ISA(is_whole)(place->op, place->columns)) switch (place->rows) { EACH_TILE(WHOLE_TILE) }
   if (taps == 1) ISA(prefetch_output)(place->op, place->row, place->rows, place->column, place->columns);
   ISA(multiply)(
     tile, FS_PANEL, place->rows, place->columns, (const float *const *)pointers, taps, place->op->channels, panel,

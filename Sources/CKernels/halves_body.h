@@ -29,7 +29,9 @@ static void ISA(widen_bfloat16)(
 static void ISA(convolve_halves)(
   const fs_convolution *op, int64_t padded_channels, ISA(widening) widen, int64_t row_begin, int64_t row_end,
   int64_t panel_begin, int64_t panel_end) {
-  const void *pointers[CHUNK_ROWS / TILE_ROWS][MAX_TAPS * TILE_ROWS];
+  enum { MOST_TILES = CHUNK_ROWS / TILE_ROWS };
+  const void *pointers[MOST_TILES][MAX_TAPS * TILE_ROWS];
+  int64_t begins[MOST_TILES + 1];
   const float *part[MAX_TAPS * TILE_ROWS];
   float tiles[CHUNK_ROWS * FS_PANEL];
   float block[BLOCK * FS_PANEL] __attribute__((aligned(64)));
@@ -38,9 +40,9 @@ static void ISA(convolve_halves)(
   // Whole taps, or parts of one.
   int64_t block_taps = channels < BLOCK ? BLOCK / channels : 1;
   for (int64_t chunk = row_begin; chunk < row_end; chunk += CHUNK_ROWS) {
-    int64_t chunk_rows = row_end - chunk < CHUNK_ROWS ? row_end - chunk : CHUNK_ROWS;
-    for (int64_t row = 0, i = 0; row < chunk_rows; row += TILE_ROWS, i++)
-      ISA(gather)(op, &pixels, pointers[i], chunk + row, chunk_rows - row < TILE_ROWS ? chunk_rows - row : TILE_ROWS);
+    int64_t tile_count = ISA(cut_tiles)(begins, chunk, chunk + CHUNK_ROWS < row_end ? chunk + CHUNK_ROWS : row_end);
+    for (int64_t i = 0; i < tile_count; i++)
+      ISA(gather)(op, &pixels, pointers[i], begins[i], begins[i + 1] - begins[i]);
     for (int64_t panel = panel_begin; panel < panel_end; panel++) {
       int64_t column = panel * FS_PANEL;
       int64_t columns = op->outputs - column < FS_PANEL ? op->outputs - column : FS_PANEL;
@@ -54,23 +56,23 @@ static void ISA(convolve_halves)(
             widen(block + t * count * width, packed, tap + t, channel, count, channels, width);
           // The weights of the next block, which follow, are on their way meanwhile.
           const char *next = (const char *)(packed + (tap * padded_channels + channel + tap_count * count) * width);
-          int64_t ahead = tap_count * count * width * 2, share = (ahead * TILE_ROWS + chunk_rows - 1) / chunk_rows;
-          for (int64_t row = 0, i = 0; row < chunk_rows; row += TILE_ROWS, i++) {
-            int64_t rows = chunk_rows - row < TILE_ROWS ? chunk_rows - row : TILE_ROWS;
+          int64_t ahead = tap_count * count * width * 2, share = (ahead + tile_count - 1) / tile_count;
+          for (int64_t i = 0; i < tile_count; i++) {
+            int64_t row = begins[i], rows = begins[i + 1] - row;
             for (int64_t line = i * share; line < (i + 1) * share; line += 64) __builtin_prefetch(next + line);
             bool is_last = tap + tap_count == taps && channel + count == channels;
-            if (is_last) ISA(prefetch_output)(op, chunk + row, rows, column, columns);
+            if (is_last) ISA(prefetch_output)(op, row, rows, column, columns);
             for (int64_t t = 0; t < tap_count; t++)
               for (int64_t r = 0; r < rows; r++)
                 part[t * TILE_ROWS + r] = (const float *)pointers[i][(tap + t) * TILE_ROWS + r] + channel;
             ISA(multiply_more)(
-              tiles + row * FS_PANEL, FS_PANEL, rows, columns, part, tap_count, count, block, width, tap + channel > 0);
+              tiles + (row - chunk) * FS_PANEL, FS_PANEL, rows, columns, part, tap_count, count, block, width,
+              tap + channel > 0);
           }
         }
-      for (int64_t row = 0; row < chunk_rows; row += TILE_ROWS)
+      for (int64_t i = 0; i < tile_count; i++)
         ISA(finish)(
-          op, tiles + row * FS_PANEL, chunk + row, chunk_rows - row < TILE_ROWS ? chunk_rows - row : TILE_ROWS, column,
-          columns);
+          op, tiles + (begins[i] - chunk) * FS_PANEL, begins[i], begins[i + 1] - begins[i], column, columns);
     }
   }
 }

@@ -166,6 +166,14 @@ static void ISA(gather)(
   }
 }
 
+// Cuts rows into as few tiles as hold them, about equal ones, since a short one takes nearly the time of a whole one.
+// Returns how many there are; the index-th begins at begins[index].
+INLINE int64_t ISA(cut_tiles)(int64_t *begins, int64_t begin, int64_t end) {
+  int64_t rows = end - begin, tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+  for (int64_t i = 0; i <= tiles; i++) begins[i] = tiles > 0 ? begin + rows * i / tiles : begin;
+  return tiles;
+}
+
 // tile := the product of gathered rows with outputs of one panel, whose packed rows are `width` wide; or false, and the
 // tile has been finished at its place.
 typedef bool (*ISA(multiplication))(
@@ -175,21 +183,22 @@ typedef bool (*ISA(multiplication))(
 static void ISA(convolve_tiles)(
   const fs_convolution *op, const fs_pixels *pixels, int64_t column_bytes, ISA(multiplication) multiply,
   int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
-  const void *pointers[MOST_CHUNK_ROWS / TILE_ROWS][MAX_TAPS * TILE_ROWS];
+  enum { MOST_TILES = MOST_CHUNK_ROWS / TILE_ROWS };
+  const void *pointers[MOST_TILES][MAX_TAPS * TILE_ROWS];
+  int64_t begins[MOST_TILES + 1];
   float tile[TILE_ROWS * FS_PANEL];
   const char *weights = op->weights;
   int64_t taps = op->kernel_height * op->kernel_width;
   int64_t chunk_rows = ISA(chunk_rows)(taps, pixels->bytes);
   for (int64_t chunk = row_begin; chunk < row_end; chunk += chunk_rows) {
-    int64_t chunk_end = chunk + chunk_rows < row_end ? chunk + chunk_rows : row_end;
-    for (int64_t row = chunk, i = 0; row < chunk_end; row += TILE_ROWS, i++)
-      ISA(gather)(op, pixels, pointers[i], row, chunk_end - row < TILE_ROWS ? chunk_end - row : TILE_ROWS);
+    int64_t tiles = ISA(cut_tiles)(begins, chunk, chunk + chunk_rows < row_end ? chunk + chunk_rows : row_end);
+    for (int64_t i = 0; i < tiles; i++) ISA(gather)(op, pixels, pointers[i], begins[i], begins[i + 1] - begins[i]);
     for (int64_t panel = panel_begin; panel < panel_end; panel++) {
       int64_t column = panel * FS_PANEL;
       int64_t columns = op->outputs - column < FS_PANEL ? op->outputs - column : FS_PANEL;
       int64_t width = ISA(panel_width)(op, column);
-      for (int64_t row = chunk, i = 0; row < chunk_end; row += TILE_ROWS, i++) {
-        int64_t rows = chunk_end - row < TILE_ROWS ? chunk_end - row : TILE_ROWS;
+      for (int64_t i = 0; i < tiles; i++) {
+        int64_t row = begins[i], rows = begins[i + 1] - row;
         ISA(place) place = {op, row, rows, column, columns};
         if (taps > 1) ISA(prefetch_output)(op, row, rows, column, columns);
         if (multiply(&place, tile, pointers[i], taps, weights + column * column_bytes, width))

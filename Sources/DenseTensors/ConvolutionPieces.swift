@@ -1,42 +1,53 @@
 import CKernels
 
-/// How the output of a convolution is split by rows and by panels, so that every thread gets some and memory is read
+/// How the output of a convolution is split by rows and by panels, so that every thread gets as much and memory is read
 /// least: each piece reads its pixels and its weights.
 struct ConvolutionPieces {
   private let rows: Int
   private let panels: Int
-  /// Of every piece but the last.
-  private let rowSize: Int
-  private let panelSize: Int
+  /// Rows are cut at multiples of this.
+  private let grain: Int
+  private let rowPieces: Int
+  private let panelPieces: Int
   /// Less would cost more than waking a thread.
   private let isOne: Bool
 
-  private var rowPieces: Int { (rows + rowSize - 1) / rowSize }
-  private var panelPieces: Int { (panels + panelSize - 1) / panelSize }
+  /// The bytes of weights that a thread keeps in its second-level cache from piece to piece.
+  private static let cachedBytes = 512 << 10
+  /// Rows of a piece at least: with fewer, weights are loaded for too few products.
+  private static let fewestRows = 8
+  /// Rows from which on a thread's part is cut for others to take from.
+  private static let manyRows = 24
 
   init(_ operation: fs_convolution, rows: Int, panels: Int) {
     (self.rows, self.panels) = (rows, panels)
     let inputs = Int(operation.channels * operation.kernel_height * operation.kernel_width)
-    isOne = rows * panels * FS_PANEL * inputs <= 200_000 || ThreadPool.threadCount == 1
+    let threads = ThreadPool.threadCount
+    grain = Int(fs_tile_rows(operation.format))
+    isOne = rows * panels * FS_PANEL * inputs <= 200_000 || threads == 1
     guard !isOne else {
-      (rowSize, panelSize) = (max(rows, 1), panels)
+      (rowPieces, panelPieces) = (1, 1)
       return
     }
-    let wanted = 4 * ThreadPool.threadCount
-    let grain = Int(fs_tile_rows(operation.format))
-    let tiles = (rows + grain - 1) / grain
-    let cuts = (1...min(wanted, tiles)).map { parts in
-      let rowSize = (tiles + parts - 1) / parts * grain
-      let rowPieces = (rows + rowSize - 1) / rowSize
-      let panelSize = max(1, panels * rowPieces / wanted)
-      let panelPieces = (panels + panelSize - 1) / panelSize
-      // In floats: the formats make both sides smaller.
-      let traffic = rowPieces * panels * FS_PANEL * inputs + panelPieces * rows * Int(operation.channels)
-      return (rowSize: rowSize, panelSize: panelSize, count: rowPieces * panelPieces, traffic: traffic)
+    let wanted = 4 * threads
+    // In floats: the formats make both sides smaller.
+    let weights = panels * FS_PANEL * inputs
+    let staysCached = weights * MemoryLayout<Float>.stride <= Self.cachedBytes
+    // The same number for each thread, or all threads share the rows.
+    // The same number of rows' pieces for each thread, or all threads share the rows.
+    var cuts: [(rows: Int, panels: Int, traffic: Int)] = []
+    for parts in [1] + (1...4).map({ $0 * threads }) {
+      let fewest = parts == 1 ? 0 : max(grain, parts == threads ? Self.fewestRows : Self.manyRows)
+      guard rows >= parts * fewest else { continue }
+      let panelPieces = staysCached && parts > 1 ? 1 : min((wanted + parts - 1) / parts, panels)
+      let traffic = (staysCached ? 1 : parts) * weights + panelPieces * rows * Int(operation.channels)
+      cuts.append((parts, panelPieces, traffic))
     }
-    // As many pieces as can be had, up to those wanted.
-    let best = cuts.min { (-min($0.count, wanted), $0.traffic) < (-min($1.count, wanted), $1.traffic) }!
-    (rowSize, panelSize) = (best.rowSize, best.panelSize)
+    // As many pieces as there are threads, of which all then have work; then the least traffic.
+    func isEnough(_ cut: (rows: Int, panels: Int, traffic: Int)) -> Bool { cut.rows * cut.panels >= threads }
+    let candidates = cuts.contains(where: isEnough) ? cuts.filter(isEnough) : cuts
+    let best = candidates.min { ($0.traffic, -$0.rows) < ($1.traffic, -$1.rows) }!
+    (rowPieces, panelPieces) = (best.rows, best.panels)
   }
 
   /// The input of floats as pixels, if the kernels do not read floats, or if several pieces would convert them.
@@ -67,9 +78,14 @@ struct ConvolutionPieces {
       }
     }
     if isOne { return compute(0..<rows, 0..<panels) }
+    func part(_ index: Int, of count: Int, _ size: Int, grain: Int = 1) -> Range<Int> {
+      let grains = (size + grain - 1) / grain
+      return min(grains * index / count * grain, size)..<min(grains * (index + 1) / count * grain, size)
+    }
+    // By rows, so that a thread has the same part of the picture from layer to layer.
     ThreadPool.forEach(rowPieces * panelPieces) { task in
-      let (row, panel) = (task % rowPieces * rowSize, task / rowPieces * panelSize)
-      compute(row..<min(row + rowSize, rows), panel..<min(panel + panelSize, panels))
+      let (row, panel) = task.quotientAndRemainder(dividingBy: panelPieces)
+      compute(part(row, of: rowPieces, rows, grain: grain), part(panel, of: panelPieces, panels))
     }
   }
 }

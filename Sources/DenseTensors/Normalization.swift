@@ -63,11 +63,9 @@ extension DenseTensor where Scalar == Float {
     let pieceRows = max(1, 16384 / channels)
     let pieces = (rows + pieceRows - 1) / pieceRows
     return rewritten(for: layer) { input, writer in
-      let tasks = shape[0] * pieces
       withExtendedLifetime(scales) {
-        ThreadPool.forEach(tasks) { task in
-          // The last piece first: the statistics read it last, and a cache may still hold it.
-          let (image, piece) = (tasks - 1 - task).quotientAndRemainder(dividingBy: pieces)
+        ThreadPool.forEach(shape[0] * pieces) { task in
+          let (image, piece) = task.quotientAndRemainder(dividingBy: pieces)
           let first = image * rows + piece * pieceRows
           writer.writeScaled(
             first..<first + min(pieceRows, rows - piece * pieceRows), of: input,

@@ -2,6 +2,7 @@ import CKernels
 import DenseTensors
 import Foundation
 import Synchronization
+import Tensors
 import Testing
 
 @Suite("Threads")
@@ -56,8 +57,9 @@ struct ThreadTests {
 
   @Test(arguments: pools) func everyTaskRunsOnce(_ pool: Pool) {
     #expect(pool.pointer != nil)
-    for tasks in [0, 1, 2, 3, 100, 1000] {
-      for _ in 0..<50 { #expect(pool.run(tasks: tasks) == Array(repeating: 1, count: tasks)) }
+    // The last ones are more than a thread's share can hold.
+    for tasks in [0, 1, 2, 3, 100, 1000, 65_535, 65_536, 200_001] {
+      for _ in 0..<min(50, 500_000 / max(tasks, 1)) { #expect(pool.run(tasks: tasks) == Array(repeating: 1, count: tasks)) }
     }
   }
 
@@ -102,6 +104,31 @@ struct ThreadTests {
         Unmanaged.passUnretained(meeting).toOpaque())
       #expect(meeting.met.load(ordering: .sequentiallyConsistent) == pool.threads)
     }
+  }
+
+  /// Which thread runs which task, of as many as there are threads. None is taken from another thread, for all wait until
+  /// every one is under way.
+  @Test(arguments: [2, 3, 7]) func aThreadKeepsItsShare(_ threads: Int) {
+    let pool = Pool(threads: threads)
+    func runners() -> [ObjectIdentifier?] {
+      let meeting = Meeting(expected: threads)
+      let runners = Lock([ObjectIdentifier?](repeating: nil, count: threads))
+      typealias Body = (Int) -> Void
+      let body: Body = { task in
+        runners.withLock { $0[task] = ObjectIdentifier(Thread.current) }
+        meeting.attend()
+      }
+      withUnsafePointer(to: body) { pointer in
+        fs_pool_run(
+          pool.pointer, Int64(threads), { $0!.assumingMemoryBound(to: Body.self).pointee(Int($1)) },
+          UnsafeMutableRawPointer(mutating: pointer))
+      }
+      return runners.withLock { $0 }
+    }
+    let first = runners()
+    #expect(first[0] == ObjectIdentifier(Thread.current))
+    #expect(Set(first).count == threads)
+    for _ in 0..<5 { #expect(runners() == first) }
   }
 
   /// A call from within a task does its tasks before it returns.

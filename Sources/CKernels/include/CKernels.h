@@ -85,7 +85,7 @@ int64_t fs_pixel_bytes(fs_format format, int64_t channels);
 // Whether fs_convolve reads floats, which it may convert itself; it takes pixels too where there are any.
 bool fs_reads_floats(fs_format format, int64_t channels, int64_t taps);
 
-// Parts of a convolution best hold a multiple of so many output rows, which fills the tiles of registers.
+// Parts of a convolution best hold a multiple of so many output rows.
 int64_t fs_tile_rows(fs_format format);
 
 // Converts `count` pixels, the first at `input` and `input_stride` floats apart, where fs_pixel_bytes is not 0. For
