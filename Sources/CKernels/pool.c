@@ -1,10 +1,10 @@
 // A pool of threads that share the tasks of one job at a time.
 //
-// Every thread has a share of its own, tasks that follow one another: the same part of a picture from layer to layer, so
-// that it finds in its cache what it has written. Who is done takes from the ends of the others' shares. A share is one
-// word, the job's number and the tasks that are left in it, and is claimed from by replacing the word under which the
-// job was read: a thread that comes late finds another and touches nothing. The caller returns when as many tasks are
-// done as there were.
+// Every thread has a share of its own, tasks that follow one another: the same part of a picture from layer to layer,
+// so that it finds in its cache what it has written. Who is done takes from the ends of the others' shares. A share is
+// one word, the job's number and the tasks that are left in it, and is claimed from by replacing the word under which
+// the job was read: a thread that comes late finds another and touches nothing. The caller returns when as many tasks
+// are done as there were.
 #include <pthread.h>
 #include <sched.h>
 #include <stdalign.h>

@@ -2,9 +2,9 @@
 // input becomes a number per channel and pair of points, each of which is multiplied with weights of its own; from the
 // sums come the outputs of a tile. kernels.h lists the schemes.
 //
-// So many weights would be too many to keep: they are transformed when they are needed, for all tiles of a call,
-// a block of channels and one row of products at a time, and stay in the first-level cache. Blocks are summed on their
-// own, which loses less than one long sum. Patches and products lie in the order in which the products are taken;
+// So many weights would be too many to keep: they are transformed when they are needed, for all tiles of a call, a
+// block of channels and one row of products at a time, and stay in the first-level cache, or in registers where tiles
+// are few (winograd_few_body.h). Blocks are summed on their own, which loses less than one long sum. Patches and products lie in the order in which the products are taken;
 // fs_winograd_layout says where.
 
 #include "winograd_transforms.h"
@@ -127,40 +127,49 @@ INLINE vf ISA(load_weights)(const void *weights, fs_format format, int64_t index
   }
 }
 
-// columns[i][channel][x] := (G g)[i][x] for the 3x3 weights g of `channels` channels, read from the index-th weight on;
-// `tap` weights lie between the taps of one channel.
-INLINE void ISA(transform_columns)(
-  fs_winograd_scheme scheme, float *columns, int64_t column_plane, const void *weights, fs_format format,
-  int64_t index, int64_t tap, int64_t channels, int64_t width) {
-  for (int64_t c = 0; c < channels; c++)
-    for (int64_t n = 0; n < width; n += LANES)
-      for (int x = 0; x < 3; x++) {
-        int64_t top = index + x * tap + (format == FS_BFLOAT16 ? c / 2 * 2 * width + 2 * n : c * width + n);
-        bool is_second = c % 2 != 0;
-        vf t[FS_MOST_PRODUCTS];
-        ISA(transform_weights)(
-          scheme, t, ISA(load_weights)(weights, format, top, is_second),
-          ISA(load_weights)(weights, format, top + 3 * tap, is_second),
-          ISA(load_weights)(weights, format, top + 6 * tap, is_second));
-        for (int i = 0; i < scheme.products; i++)
-          ISA(store)(columns + i * column_plane + (c * 3 + x) * width + n, t[i]);
-      }
+// The 3x3 weights of a block of channels and a panel, from the index-th on; `tap` weights lie between the taps of a
+// channel.
+typedef struct {
+  const void *weights;
+  int64_t index, tap, channels, width;
+} ISA(weight_block);
+
+// column[i] := (G g)[i][x] for LANES columns of weights from the n-th on.
+INLINE void ISA(transform_column)(
+  fs_winograd_scheme scheme, const fs_format format, vf *column, const ISA(weight_block) *block, int64_t c, int64_t n,
+  int x) {
+  int64_t top = block->index + x * block->tap +
+                (format == FS_BFLOAT16 ? c / 2 * 2 * block->width + 2 * n : c * block->width + n);
+  bool is_second = c % 2 != 0;
+  ISA(transform_weights)(
+    scheme, column, ISA(load_weights)(block->weights, format, top, is_second),
+    ISA(load_weights)(block->weights, format, top + 3 * block->tap, is_second),
+    ISA(load_weights)(block->weights, format, top + 6 * block->tap, is_second));
 }
 
-// Transforms the columns of the weights from (channel, column) on.
-INLINE void ISA(transform_block)(
-  const fs_convolution *op, fs_winograd_scheme scheme, float *columns, int64_t column_plane, int64_t channel,
-  int64_t channels, int64_t column, int64_t width) {
-  int64_t padded = op->format == FS_BFLOAT16 ? fs_bfloat16_padded(op->channels) : op->channels;
-  int64_t tap = padded * width, index = column * padded * 9 + channel * width;
-#define TRANSFORM(format) \
-  ISA(transform_columns)(scheme, columns, column_plane, op->weights, format, index, tap, channels, width)
-  switch (op->format) {
-    case FS_FLOAT16: TRANSFORM(FS_FLOAT16); break;
-    case FS_BFLOAT16: TRANSFORM(FS_BFLOAT16); break;
-    default: TRANSFORM(FS_FLOAT32);
-  }
-#undef TRANSFORM
+// Has the index-th of `parts` parts of the next block's weights on their way to the cache: they are nine streams, which
+// the CPU does not follow far.
+INLINE void ISA(prefetch_block)(
+  const fs_format format, const ISA(weight_block) *block, const int parts, int64_t index) {
+  const int64_t size = format == FS_FLOAT32 ? sizeof(float) : sizeof(uint16_t);
+  const int64_t lines = block->channels * block->width * size / 64, count = (9 * lines + parts - 1) / parts;
+  const char *next = (const char *)block->weights + (block->index + block->channels * block->width) * size;
+  for (int64_t line = index * count; line < (index + 1) * count && line < 9 * lines; line++)
+    __builtin_prefetch(next + line / lines * block->tap * size + line % lines * 64);
+}
+
+// columns[i][channel][x] := (G g)[i][x]
+INLINE void ISA(transform_columns)(
+  fs_winograd_scheme scheme, const fs_format format, float *columns, int64_t column_plane,
+  const ISA(weight_block) *block) {
+  for (int64_t c = 0; c < block->channels; c++)
+    for (int64_t n = 0; n < block->width; n += LANES)
+      for (int x = 0; x < 3; x++) {
+        vf t[FS_MOST_PRODUCTS];
+        ISA(transform_column)(scheme, format, t, block, c, n, x);
+        for (int i = 0; i < scheme.products; i++)
+          ISA(store)(columns + i * column_plane + (c * 3 + x) * block->width + n, t[i]);
+      }
 }
 
 // weights[j][channel] := columns[channel] G^T
@@ -214,7 +223,9 @@ INLINE void ISA(winograd_outputs)(
   }
 }
 
-// products (+)= patches x weights for one of six rows and the rows of one group.
+#include "winograd_few_body.h"
+
+// products (+)= patches x weights for one product and the rows of one group.
 INLINE void ISA(multiply_group)(
   const fs_winograd_layout *layout, float *products, const float *patches, const float *weights, int64_t rows,
   int64_t channels, int64_t width, bool is_first) {
@@ -225,30 +236,48 @@ INLINE void ISA(multiply_group)(
         width - n < VECTORS * LANES ? 1 : VECTORS, is_first);
 }
 
+// products (+)= patches x weights for one block of channels and all tiles of a part.
+INLINE void ISA(multiply_block)(
+  fs_winograd_scheme scheme, const fs_format format, const fs_winograd_layout *layout, int64_t tiles, float *products,
+  const float *patches, const ISA(weight_block) *block, bool is_first, float *columns, float *weights) {
+  if (ISA(multiply_few)(scheme, format, layout, tiles, products, patches, block, is_first)) return;
+  ISA(transform_columns)(scheme, format, columns, layout->column_plane, block);
+  for (int64_t i = 0; i < scheme.products; i++) {
+    ISA(transform_row)(
+      scheme, weights, layout->weight_plane, columns + i * layout->column_plane, block->channels, block->width);
+    const float *row = patches + scheme.point[i] * layout->groups * scheme.points * layout->plane;
+    for (int64_t t = 0; t < tiles; t += layout->rows, row += scheme.points * layout->plane)
+      for (int64_t j = 0; j < scheme.products; j++, products += layout->product_plane) {
+        if (t == 0) ISA(prefetch_block)(format, block, scheme.products * scheme.products, i * scheme.products + j);
+        ISA(multiply_group)(
+          layout, products, row + scheme.point[j] * layout->plane, weights + j * layout->weight_plane,
+          tiles - t < layout->rows ? tiles - t : layout->rows, block->channels, block->width, is_first);
+      }
+  }
+}
+
 INLINE void ISA(winograd_of)(
   const fs_convolution *op, fs_winograd_scheme scheme, int64_t begin, int64_t end, int64_t panel_begin,
   int64_t panel_end, const float *patches, float *scratch) {
   fs_winograd_layout layout = fs_winograd_layout_of(op, end - begin);
   float *columns = scratch, *weights = columns + scheme.products * layout.column_plane;
   float *products = weights + scheme.products * layout.weight_plane;
+  int64_t padded = op->format == FS_BFLOAT16 ? fs_bfloat16_padded(op->channels) : op->channels;
   for (int64_t panel = panel_begin; panel < panel_end; panel++) {
     int64_t column = panel * FS_PANEL, width = ISA(panel_width)(op, column);
     const float *patch = patches;
     for (int64_t channel = 0; channel < op->channels; channel += layout.depth) {
       int64_t channels = op->channels - channel < layout.depth ? op->channels - channel : layout.depth;
-      ISA(transform_block)(op, scheme, columns, layout.column_plane, channel, channels, column, width);
-      float *product = products;
-      for (int64_t i = 0; i < scheme.products; i++) {
-        ISA(transform_row)(scheme, weights, layout.weight_plane, columns + i * layout.column_plane, channels, width);
-        const float *row = patch + scheme.point[i] * layout.groups * scheme.points * layout.plane;
-        for (int64_t t = begin; t < end; t += layout.rows, row += scheme.points * layout.plane) {
-          int64_t rows = end - t < layout.rows ? end - t : layout.rows;
-          for (int64_t j = 0; j < scheme.products; j++, product += layout.product_plane)
-            ISA(multiply_group)(
-              &layout, product, row + scheme.point[j] * layout.plane, weights + j * layout.weight_plane, rows, channels,
-              width, channel == 0);
-        }
+      ISA(weight_block) block = {
+        op->weights, column * padded * 9 + channel * width, padded * width, channels, width};
+#define MULTIPLY(format) \
+  ISA(multiply_block)(scheme, format, &layout, end - begin, products, patch, &block, channel == 0, columns, weights)
+      switch (op->format) {
+        case FS_FLOAT16: MULTIPLY(FS_FLOAT16); break;
+        case FS_BFLOAT16: MULTIPLY(FS_BFLOAT16); break;
+        default: MULTIPLY(FS_FLOAT32);
       }
+#undef MULTIPLY
       patch += scheme.points * layout.groups * scheme.points * layout.plane;
     }
     ISA(winograd_outputs)(op, scheme, &layout, begin, end, column, products);
