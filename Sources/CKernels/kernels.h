@@ -119,8 +119,12 @@ typedef struct {
   int64_t plane, product_plane, weight_plane, column_plane;
 } fs_winograd_layout;
 
-// Floats of a cache line; the most tiles of a group and channels of a block.
-enum { FS_LINE = 16, FS_GROUP = 12, FS_DEPTH = 32 };
+// Floats of a cache line; the most tiles of a group.
+enum { FS_LINE = 16, FS_GROUP = 12 };
+
+// The most channels of a block. Deep ones are written to the products less often, but their transformed weights leave
+// the first-level cache, which pays where many tiles use them.
+enum { FS_DEPTH = 32, FS_LARGE_DEPTH = 64, FS_MANY_TILES = 64 };
 
 // Planes are an odd number of cache lines long: were they a multiple of 4096 bytes, they would share one cache set.
 static inline int64_t fs_odd_lines(int64_t lines) { return (lines | 1) * FS_LINE; }
@@ -128,7 +132,9 @@ static inline int64_t fs_odd_lines(int64_t lines) { return (lines | 1) * FS_LINE
 static inline fs_winograd_layout fs_winograd_layout_of(const fs_convolution *op, int64_t tiles) {
   int64_t groups = (tiles + FS_GROUP - 1) / FS_GROUP, rows = groups == 0 ? 0 : (tiles + groups - 1) / groups;
   int64_t lines = (op->channels + FS_LINE - 1) / FS_LINE;
-  int64_t depth = lines < FS_DEPTH / FS_LINE ? lines * FS_LINE : FS_DEPTH;
+  // A matter of one image alone, as it orders the sums.
+  int64_t most = fs_winograd_tiles_of(fs_winograd_scheme_of(op), op) < FS_MANY_TILES ? FS_DEPTH : FS_LARGE_DEPTH;
+  int64_t depth = lines < most / FS_LINE ? lines * FS_LINE : most;
   return (fs_winograd_layout){
     .groups = groups, .rows = rows, .depth = depth, .blocks = (op->channels + depth - 1) / depth,
     .plane = fs_odd_lines(depth / FS_LINE * rows), .product_plane = fs_odd_lines(FS_PANEL / FS_LINE * rows),

@@ -4,8 +4,8 @@
 //
 // So many weights would be too many to keep: they are transformed when they are needed, for all tiles of a call, a
 // block of channels and one row of products at a time, and stay in the first-level cache, or in registers where tiles
-// are few (winograd_few_body.h). Blocks are summed on their own, which loses less than one long sum. Patches and products lie in the order in which the products are taken;
-// fs_winograd_layout says where.
+// are few (winograd_few_body.h). Blocks are summed on their own, which loses less than one long sum. Patches and
+// products lie in the order in which the products are taken; fs_winograd_layout says where.
 
 #include "winograd_transforms.h"
 

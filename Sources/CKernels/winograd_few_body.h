@@ -1,5 +1,5 @@
-// Winograd's products with few tiles: a row of transformed weights is made in registers and used at once, for to store it
-// would take longer than to multiply with it. The same sums, bit for bit, as with stored weights.
+// Winograd's products with few tiles: a row of transformed weights is made in registers and used at once, for to store
+// it would take longer than to multiply with it. The same sums, bit for bit, as with stored weights.
 
 // Tiles of which all products of a row fit the registers.
 enum { ISA(FEW_TILES) = TILE_ROWS / 3 };

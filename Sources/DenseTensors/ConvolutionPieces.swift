@@ -17,7 +17,7 @@ struct ConvolutionPieces {
   /// Rows of a piece at least: with fewer, weights are loaded for too few products.
   private static let fewestRows = 8
   /// Rows from which on a thread's part is cut for others to take from.
-  private static let manyRows = 24
+  private static let manyRows = 16
 
   init(_ operation: fs_convolution, rows: Int, panels: Int) {
     (self.rows, self.panels) = (rows, panels)

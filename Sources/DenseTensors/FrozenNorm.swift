@@ -14,8 +14,11 @@ extension DenseTensor where Scalar == Float {
   public func frozenNorm(_ parameters: NormParameters, groups: Int) -> FrozenNorm {
     let channels = shape[-1]
     precondition(shape[0] == 1 && channels == parameters.channels && channels % groups == 0)
-    let scales = groupScales(parameters, groups: groups)
-    return withExtendedLifetime(scales) { FrozenNorm(scales: Array(scales.elements)) }
+    let statistics = GroupStatistics(of: shape, parameters, groups: groups)
+    return withExtendedLifetime((self, statistics)) {
+      statistics.compute(on: storage.elements.baseAddress!)
+      return FrozenNorm(scales: Array(statistics.scales))
+    }
   }
 
   /// The norm of another image, then SiLU where asked for, in the memory of a tensor that nobody else has.

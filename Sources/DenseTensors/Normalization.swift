@@ -58,58 +58,31 @@ extension DenseTensor where Scalar == Float {
     precondition(channels == parameters.channels && channels % groups == 0, "\(shape) in \(groups) groups")
     let (timer, shape) = (Profile.timer(), shape)
     defer { timer?.stop(.groupNorm, name: parameters.name, shape: "\(shape)\(silu ? " silu" : "")") }
-    let scales = groupScales(parameters, groups: groups, imageScale: imageScale, imageShift: imageShift)
-    let rows = shape.count / shape[0] / channels
-    let pieceRows = max(1, 16384 / channels)
-    let pieces = (rows + pieceRows - 1) / pieceRows
+    let statistics = GroupStatistics(
+      of: shape, parameters, groups: groups, imageScale: imageScale, imageShift: imageShift)
+    let (images, rows) = (shape[0], statistics.rows)
     return rewritten(for: layer) { input, writer in
-      withExtendedLifetime(scales) {
-        ThreadPool.forEach(shape[0] * pieces) { task in
-          let (image, piece) = task.quotientAndRemainder(dividingBy: pieces)
-          let first = image * rows + piece * pieceRows
+      withExtendedLifetime(statistics) {
+        func write(_ rows: Range<Int>, of image: Int) {
+          let first = image * statistics.rows
           writer.writeScaled(
-            first..<first + min(pieceRows, rows - piece * pieceRows), of: input,
-            by: scales.elements.baseAddress! + image * 2 * channels, silu: silu)
+            first + rows.lowerBound..<first + rows.upperBound, of: input, by: statistics.scales(of: image), silu: silu)
+        }
+        if images >= ThreadPool.threadCount && statistics.staysCached || statistics.pieces == 1 {
+          ThreadPool.forEach(images) { image in
+            for piece in 0..<statistics.pieces { statistics.add(piece, of: image, in: input) }
+            statistics.finish(image)
+            write(0..<rows, of: image)
+          }
+        } else {
+          statistics.compute(on: input)
+          ThreadPool.forEach(images * statistics.pieces) { task in
+            let (image, piece) = task.quotientAndRemainder(dividingBy: statistics.pieces)
+            write(statistics.rows(of: piece), of: image)
+          }
         }
       }
     }
-  }
-
-  /// One factor and one summand per image and channel that do its group norm at once: `[batch][factors, summands]`.
-  func groupScales(
-    _ parameters: NormParameters, groups: Int, imageScale: DenseTensor? = nil, imageShift: DenseTensor? = nil
-  ) -> DenseStorage<Float> {
-    let channels = shape[-1]
-    let (images, rows) = (shape[0], shape.count / shape[0] / channels)
-    // Sums over pieces of fixed size, added up in order: the same bits for any number of threads.
-    let pieceRows = max(1, 16384 / channels)
-    let pieces = (rows + pieceRows - 1) / pieceRows
-    let sums = DenseStorage<Double>(count: images * pieces * 2 * channels)
-    let scales = DenseStorage<Float>(count: images * 2 * channels)
-    let input = storage.elements.baseAddress!
-    withExtendedLifetime((self, sums, scales, parameters)) {
-      ThreadPool.forEach(images * pieces) { task in
-        let (image, piece) = (task / pieces, task % pieces)
-        let own = sums.elements.baseAddress! + task * 2 * channels
-        own.initialize(repeating: 0, count: 2 * channels)
-        fs_channel_sums(
-          own, own + channels, input + (image * rows + piece * pieceRows) * channels,
-          Int64(min(pieceRows, rows - piece * pieceRows)), Int64(channels))
-      }
-      for image in 0..<images {
-        let total = sums.elements.baseAddress! + image * pieces * 2 * channels
-        for piece in 1..<max(pieces, 1) {
-          let own = total + piece * 2 * channels
-          for index in 0..<2 * channels { total[index] += own[index] }
-        }
-        parameters.foldStatistics(
-          of: total, channels: channels, groups: groups, rows: rows,
-          into: scales.elements.baseAddress! + image * 2 * channels,
-          imageScale: imageScale.map { $0.storage.elements.baseAddress! + image * channels },
-          imageShift: imageShift.map { $0.storage.elements.baseAddress! + image * channels })
-      }
-    }
-    return scales
   }
 
   /// Layer norm over the last dimension.
@@ -143,34 +116,6 @@ extension DenseTensor where Scalar == Float {
               parameters.shift.elements.baseAddress, Int64(part.count), Int64(channels), parameters.epsilon)
           }
         }
-      }
-    }
-  }
-}
-
-extension NormParameters {
-  /// One factor and one summand per channel that do normalisation, gain and shift at once.
-  ///
-  /// - Parameters:
-  ///   - sums: of each channel, then of its squares.
-  ///   - scales: the factors, then the summands.
-  fileprivate func foldStatistics(
-    of sums: UnsafePointer<Double>, channels: Int, groups: Int, rows: Int, into scales: UnsafeMutablePointer<Float>,
-    imageScale: UnsafePointer<Float>?, imageShift: UnsafePointer<Float>?
-  ) {
-    let size = channels / groups
-    let count = Double(rows * size)
-    for group in 0..<groups {
-      let members = group * size..<(group + 1) * size
-      let mean = members.reduce(0) { $0 + sums[$1] } / count
-      let square = members.reduce(0) { $0 + sums[channels + $1] } / count
-      let inverse = 1 / (max(square - mean * mean, 0) + Double(epsilon)).squareRoot()
-      for channel in members {
-        let factor = Double(gain.elements[channel]) * inverse
-        let extra = 1 + Double(imageScale?[channel] ?? 0)
-        scales[channel] = Float(factor * extra)
-        scales[channels + channel] = Float(
-          (Double(shift.elements[channel]) - mean * factor) * extra + Double(imageShift?[channel] ?? 0))
       }
     }
   }
