@@ -147,15 +147,14 @@ INLINE void ISA(transform_column)(
     ISA(load_weights)(block->weights, format, top + 6 * block->tap, is_second));
 }
 
-// Has the index-th of `parts` parts of the next block's weights on their way to the cache: they are nine streams, which
-// the CPU does not follow far.
-INLINE void ISA(prefetch_block)(
-  const fs_format format, const ISA(weight_block) *block, const int parts, int64_t index) {
+// Has some of the next block's weights of a tap on their way to the cache: taps are nine streams, which the CPU does not
+// follow far.
+INLINE void ISA(prefetch_tap)(
+  const fs_format format, const ISA(weight_block) *block, int64_t tap, int64_t channel, int64_t count) {
   const int64_t size = format == FS_FLOAT32 ? sizeof(float) : sizeof(uint16_t);
-  const int64_t lines = block->channels * block->width * size / 64, count = (9 * lines + parts - 1) / parts;
-  const char *next = (const char *)block->weights + (block->index + block->channels * block->width) * size;
-  for (int64_t line = index * count; line < (index + 1) * count && line < 9 * lines; line++)
-    __builtin_prefetch(next + line / lines * block->tap * size + line % lines * 64);
+  int64_t first = block->index + tap * block->tap + (block->channels + channel) * block->width;
+  const char *next = (const char *)block->weights + first * size;
+  for (int64_t byte = 0; byte < count * block->width * size; byte += 64) __builtin_prefetch(next + byte, 0, 2);
 }
 
 // columns[i][channel][x] := (G g)[i][x]
@@ -185,6 +184,22 @@ INLINE void ISA(transform_row)(
     }
 }
 
+// Writes LANES outputs of every pixel of a tile that lies inside, the first pixel being the row-th.
+INLINE void ISA(finish_inside)(
+  const fs_convolution *op, fs_winograd_scheme scheme, const vf *outputs, int64_t row, int64_t column) {
+  vf zero = {0}, scale = ISA(splat)(op->scale), bias = op->bias ? ISA(load)(op->bias + column) : zero;
+  int64_t image = row / (op->out_height * op->out_width), stride = op->outputs, line = op->out_width * stride;
+  vf image_bias = op->image_bias ? ISA(load)(op->image_bias + image * stride + column) : zero;
+  float *output = op->output + row * stride + column;
+  const float *residual = op->residual ? op->residual + row * stride + column : NULL;
+  for (int i = 0; i < scheme.outputs; i++)
+    for (int j = 0; j < scheme.outputs; j++) {
+      vf sum = outputs[i * scheme.products + j] + bias + image_bias;
+      if (residual) sum += ISA(load)(residual + i * line + j * stride);
+      ISA(store)(output + i * line + j * stride, sum * scale);
+    }
+}
+
 // Writes the outputs of all tiles of one panel.
 INLINE void ISA(winograd_outputs)(
   const fs_convolution *op, fs_winograd_scheme scheme, const fs_winograd_layout *layout, int64_t begin, int64_t end,
@@ -196,6 +211,11 @@ INLINE void ISA(winograd_outputs)(
     int64_t y = t % per_image / across * scheme.outputs + fs_winograd_first_output(scheme, op->pad_top);
     int64_t x = t % per_image % across * scheme.outputs + fs_winograd_first_output(scheme, op->pad_left);
     int64_t group = (t - begin) / layout->rows, row = (t - begin) % layout->rows;
+    // What of the tile lies inside.
+    int64_t top = y < 0 ? -y : 0, bottom = op->out_height - y < scheme.outputs ? op->out_height - y : scheme.outputs;
+    int64_t left = x < 0 ? -x : 0, right = op->out_width - x < scheme.outputs ? op->out_width - x : scheme.outputs;
+    int64_t first_row = (image * op->out_height + y) * op->out_width + x;
+    bool is_inside = bottom - top == scheme.outputs && right - left == scheme.outputs && columns % LANES == 0;
     float tile[FS_MOST_OUTPUTS * FS_MOST_OUTPUTS * FS_PANEL];
     for (int64_t c = 0; c < columns; c += LANES) {
       vf m[FS_MOST_PRODUCTS * FS_MOST_PRODUCTS];
@@ -209,17 +229,18 @@ INLINE void ISA(winograd_outputs)(
       }
       for (int j = 0; j < scheme.outputs; j++)
         ISA(transform_output)(scheme, m + j, scheme.products);
+      if (is_inside) {
+        ISA(finish_inside)(op, scheme, m, first_row, column + c);
+        continue;
+      }
       for (int i = 0; i < scheme.outputs; i++)
         for (int j = 0; j < scheme.outputs; j++)
           ISA(store)(tile + (i * scheme.outputs + j) * FS_PANEL + c, m[i * scheme.products + j]);
     }
-    // What of the tile lies inside.
-    int64_t top = y < 0 ? -y : 0, bottom = op->out_height - y < scheme.outputs ? op->out_height - y : scheme.outputs;
-    int64_t left = x < 0 ? -x : 0, right = op->out_width - x < scheme.outputs ? op->out_width - x : scheme.outputs;
-    for (int64_t i = top; i < bottom; i++)
+    for (int64_t i = top; i < bottom && !is_inside; i++)
       ISA(finish)(
-        op, tile + (i * scheme.outputs + left) * FS_PANEL,
-        (image * op->out_height + y + i) * op->out_width + x + left, right - left, column, columns);
+        op, tile + (i * scheme.outputs + left) * FS_PANEL, first_row + i * op->out_width + left, right - left, column,
+        columns);
   }
 }
 
@@ -248,7 +269,12 @@ INLINE void ISA(multiply_block)(
     const float *row = patches + scheme.point[i] * layout->groups * scheme.points * layout->plane;
     for (int64_t t = 0; t < tiles; t += layout->rows, row += scheme.points * layout->plane)
       for (int64_t j = 0; j < scheme.products; j++, products += layout->product_plane) {
-        if (t == 0) ISA(prefetch_block)(format, block, scheme.products * scheme.products, i * scheme.products + j);
+        if (t == 0) {
+          // Evenly among all products.
+          const int parts = scheme.products * scheme.products / 9, index = (int)(i * scheme.products + j);
+          int64_t share = (block->channels + parts - 1) / parts;
+          if (index < 9 * parts) ISA(prefetch_tap)(format, block, index / parts, index % parts * share, share);
+        }
         ISA(multiply_group)(
           layout, products, row + scheme.point[j] * layout->plane, weights + j * layout->weight_plane,
           tiles - t < layout->rows ? tiles - t : layout->rows, block->channels, block->width, is_first);

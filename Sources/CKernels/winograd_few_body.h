@@ -16,10 +16,9 @@ INLINE void ISA(multiply_few_row)(
   EACH_PRODUCT(j)
     EACH_TILE_OF(tiles, r) acc[j][r] = (vf){0};
   for (int64_t c = 0; c < block->channels; c++) {
-    if (c % 2 == 0) {
-      enum { PARTS = FS_WINOGRAD_SMALL_PRODUCTS * FS_DEPTH };
-      ISA(prefetch_block)(format, block, PARTS, (n / LANES * FS_WINOGRAD_SMALL_PRODUCTS + i) * FS_DEPTH / 2 + c / 2);
-    }
+    // A tap in each of the first nine rows.
+    int64_t tap = n / LANES * FS_WINOGRAD_SMALL_PRODUCTS + i;
+    if (tap < 9) ISA(prefetch_tap)(format, block, tap, c, 1);
     const float *a = patches + c / FS_LINE * layout->rows * FS_LINE + c % FS_LINE;
     vf g[3], u[FS_MOST_PRODUCTS];
     _Pragma("clang loop unroll(full)") for (int x = 0; x < 3; x++) {
