@@ -14,10 +14,9 @@ struct ConvolutionPieces {
 
   /// The bytes of weights that a thread keeps in its second-level cache from piece to piece.
   private static let cachedBytes = 512 << 10
-  /// Rows of a piece at least: with fewer, weights are loaded for too few products.
-  private static let fewestRows = 8
-  /// Rows from which on a thread's part is cut for others to take from.
-  private static let manyRows = 16
+  /// Rows of a piece at least: with fewer, weights are loaded for too few products. Where there are more pieces than
+  /// threads, more.
+  private static let (fewestRows, manyRows) = (8, 16)
 
   init(_ operation: fs_convolution, rows: Int, panels: Int) {
     (self.rows, self.panels) = (rows, panels)
@@ -29,25 +28,26 @@ struct ConvolutionPieces {
       (rowPieces, panelPieces) = (1, 1)
       return
     }
-    let wanted = 4 * threads
     // In floats: the formats make both sides smaller.
     let weights = panels * FS_PANEL * inputs
     let staysCached = weights * MemoryLayout<Float>.stride <= Self.cachedBytes
-    // The same number for each thread, or all threads share the rows.
-    // The same number of rows' pieces for each thread, or all threads share the rows.
-    var cuts: [(rows: Int, panels: Int, traffic: Int)] = []
-    for parts in [1] + (1...4).map({ $0 * threads }) {
-      let fewest = parts == 1 ? 0 : max(grain, parts == threads ? Self.fewestRows : Self.manyRows)
-      guard rows >= parts * fewest else { continue }
-      let panelPieces = staysCached && parts > 1 ? 1 : min((wanted + parts - 1) / parts, panels)
-      let traffic = (staysCached ? 1 : parts) * weights + panelPieces * rows * Int(operation.channels)
-      cuts.append((parts, panelPieces, traffic))
+    let wanted = 4 * threads
+    var best = (rowPieces: 1, panelPieces: 1, cost: Int.max)
+    for rowPieces in 1...wanted {
+      let fewest = rowPieces <= threads ? Self.fewestRows : Self.manyRows
+      guard rowPieces == 1 || rows >= rowPieces * max(fewest, grain) else { break }
+      let most = staysCached && rowPieces >= threads ? 1 : min((wanted + rowPieces - 1) / rowPieces, panels)
+      let panelSize = (panels + most - 1) / most
+      let panelPieces = (panels + panelSize - 1) / panelSize
+      let share = (rowPieces * panelPieces + threads - 1) / threads
+      // A thread's cycles: products of its pieces, 16 at a time, and what all read beyond the cache, 8 floats at a time.
+      let products = share * ((rows + rowPieces - 1) / rowPieces) * panelSize * FS_PANEL * inputs
+      let traffic = (staysCached ? 1 : rowPieces) * weights + panelPieces * rows * Int(operation.channels)
+      let cost = products / 16 + traffic / (8 * threads)
+      // Of equal cuts the finest, of which a thread that is done can take from another.
+      if cost <= best.cost { best = (rowPieces, panelPieces, cost) }
     }
-    // As many pieces as there are threads, of which all then have work; then the least traffic.
-    func isEnough(_ cut: (rows: Int, panels: Int, traffic: Int)) -> Bool { cut.rows * cut.panels >= threads }
-    let candidates = cuts.contains(where: isEnough) ? cuts.filter(isEnough) : cuts
-    let best = candidates.min { ($0.traffic, -$0.rows) < ($1.traffic, -$1.rows) }!
-    (rowPieces, panelPieces) = (best.rows, best.panels)
+    (rowPieces, panelPieces) = (best.rowPieces, best.panelPieces)
   }
 
   /// The input of floats as pixels, if the kernels do not read floats, or if several pieces would convert them.

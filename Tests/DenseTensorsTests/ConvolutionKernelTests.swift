@@ -74,6 +74,8 @@ extension KernelTests {
     + [
       ConvolutionProblem(height: 18, width: 17, channels: 17, outputs: 33),
       ConvolutionProblem(images: 1, height: 23, width: 18, channels: 35, outputs: 16, extraInput: 2),
+      // Tiles so many that blocks of channels are deep, of which there are two.
+      ConvolutionProblem(images: 1, height: 32, width: 32, channels: 70, outputs: 18),
       ConvolutionProblem(height: 17, width: 18, channels: 5, outputs: 50, padding: .init(top: 2, bottom: 1, right: 3)),
     ]
     // Upsampled ones of all parities, of which the smaller ones take small tiles.
