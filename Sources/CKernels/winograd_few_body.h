@@ -37,7 +37,8 @@ INLINE void ISA(multiply_few_row)(
     }
 }
 
-// All rows, while the weights of a vector's columns are in the first-level cache.
+// All rows, while the weights of a vector's columns are in the first-level cache. So few tiles are one group, and the
+// small scheme's products are its points.
 INLINE void ISA(multiply_few_rows)(
   fs_winograd_scheme scheme, const fs_format format, const int tiles, const fs_winograd_layout *layout,
   float *products, const float *patches, const ISA(weight_block) *block, bool is_first) {
