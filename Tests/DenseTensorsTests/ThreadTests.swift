@@ -174,7 +174,7 @@ struct ThreadTests {
   @Test(arguments: [0, 1, 2, 7, 8, 9, 1000, 4097], [1, 3, 8, 5000]) func rangesCoverEachNumberOnce(
     _ count: Int, _ grain: Int
   ) {
-    let ranges = Mutex<[Range<Int>]>([])
+    let ranges = Lock([Range<Int>]())  // one that a thread sanitizer knows
     ThreadPool.forEachRange(count, grain: grain) { range in ranges.withLock { $0.append(range) } }
     let sorted = ranges.withLock { $0.sorted { $0.lowerBound < $1.lowerBound } }
     #expect(sorted.flatMap { Array($0) } == Array(0..<count))
