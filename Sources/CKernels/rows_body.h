@@ -167,10 +167,10 @@ static void ISA(gather)(
 }
 
 // Cuts rows into as few tiles as hold them, about equal ones, since a short one takes nearly the time of a whole one.
-// Returns how many there are; the index-th begins at begins[index].
+// Returns how many there are; the index-th begins at begins[index]. There is one row or more.
 INLINE int64_t ISA(cut_tiles)(int64_t *begins, int64_t begin, int64_t end) {
   int64_t rows = end - begin, tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
-  for (int64_t i = 0; i <= tiles; i++) begins[i] = tiles > 0 ? begin + rows * i / tiles : begin;
+  for (int64_t i = 0; i <= tiles; i++) begins[i] = begin + rows * i / tiles;
   return tiles;
 }
 

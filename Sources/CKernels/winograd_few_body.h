@@ -53,7 +53,7 @@ INLINE void ISA(multiply_few_rows)(
 INLINE bool ISA(multiply_few)(
   fs_winograd_scheme scheme, const fs_format format, const fs_winograd_layout *layout, int64_t tiles, float *products,
   const float *patches, const ISA(weight_block) *block, bool is_first) {
-  if (scheme.upsampling || scheme.products != FS_WINOGRAD_SMALL_PRODUCTS || tiles > ISA(FEW_TILES)) return false;
+  if (scheme.products != FS_WINOGRAD_SMALL_PRODUCTS || tiles > ISA(FEW_TILES)) return false;
 #define FEW(count) \
   case count: ISA(multiply_few_rows)(scheme, format, count, layout, products, patches, block, is_first); return true;
   switch (tiles) {

@@ -13,10 +13,10 @@ final class GroupStatistics: @unchecked Sendable {
   private let imageShift: DenseTensor<Float>?
   private let images: Int
   /// Of one image.
-  let rows: Int
+  private let rows: Int
   private let channels: Int
   private let pieceRows: Int
-  let pieces: Int
+  private let pieces: Int
   private let sums: DenseStorage<Double>
   private let allScales: DenseStorage<Float>
 
@@ -35,13 +35,13 @@ final class GroupStatistics: @unchecked Sendable {
     allScales = DenseStorage(count: images * 2 * channels)
   }
 
-  /// Whether an image, once read, is still in a thread's second-level cache.
-  var staysCached: Bool { rows * channels * MemoryLayout<Float>.stride <= 256 << 10 }
-
-  func rows(of piece: Int) -> Range<Int> { piece * pieceRows..<min((piece + 1) * pieceRows, rows) }
+  /// Of the tensor.
+  private func rows(of piece: Int, in image: Int) -> Range<Int> {
+    image * rows + piece * pieceRows..<image * rows + min((piece + 1) * pieceRows, rows)
+  }
 
   /// The factors of an image's channels, then the summands.
-  func scales(of image: Int) -> UnsafeMutablePointer<Float> {
+  private func scales(of image: Int) -> UnsafeMutablePointer<Float> {
     allScales.elements.baseAddress! + image * 2 * channels
   }
 
@@ -61,16 +61,35 @@ final class GroupStatistics: @unchecked Sendable {
     ThreadPool.forEach(images, finish)
   }
 
+  /// Computes the scales of all images and calls `body` for all rows with those of their image, on all threads: in one
+  /// pass where a thread's second-level cache still holds an image that was read, and there is one for each thread.
+  func forEachPiece(of input: UnsafePointer<Float>, _ body: (Range<Int>, UnsafePointer<Float>) -> Void) {
+    let staysCached = rows * channels * MemoryLayout<Float>.stride <= 256 << 10
+    if images >= ThreadPool.threadCount && staysCached || pieces == 1 {
+      ThreadPool.forEach(images) { image in
+        for piece in 0..<pieces { add(piece, of: image, in: input) }
+        finish(image)
+        body(image * rows..<(image + 1) * rows, scales(of: image))
+      }
+    } else {
+      compute(on: input)
+      ThreadPool.forEach(images * pieces) { task in
+        let (image, piece) = task.quotientAndRemainder(dividingBy: pieces)
+        body(rows(of: piece, in: image), scales(of: image))
+      }
+    }
+  }
+
   /// Adds up a piece of an image.
-  func add(_ piece: Int, of image: Int, in input: UnsafePointer<Float>) {
-    let (own, part) = (sums(of: image) + piece * 2 * channels, rows(of: piece))
+  private func add(_ piece: Int, of image: Int, in input: UnsafePointer<Float>) {
+    let (own, part) = (sums(of: image) + piece * 2 * channels, rows(of: piece, in: image))
     own.initialize(repeating: 0, count: 2 * channels)
     fs_channel_sums(
-      own, own + channels, input + (image * rows + part.lowerBound) * channels, Int64(part.count), Int64(channels))
+      own, own + channels, input + part.lowerBound * channels, Int64(part.count), Int64(channels))
   }
 
   /// Makes an image's scales of the sums of its pieces.
-  func finish(_ image: Int) {
+  private func finish(_ image: Int) {
     let (total, scales) = (sums(of: image), scales(of: image))
     for piece in 1..<max(pieces, 1) {
       let own = total + piece * 2 * channels

@@ -60,26 +60,10 @@ extension DenseTensor where Scalar == Float {
     defer { timer?.stop(.groupNorm, name: parameters.name, shape: "\(shape)\(silu ? " silu" : "")") }
     let statistics = GroupStatistics(
       of: shape, parameters, groups: groups, imageScale: imageScale, imageShift: imageShift)
-    let (images, rows) = (shape[0], statistics.rows)
     return rewritten(for: layer) { input, writer in
       withExtendedLifetime(statistics) {
-        func write(_ rows: Range<Int>, of image: Int) {
-          let first = image * statistics.rows
-          writer.writeScaled(
-            first + rows.lowerBound..<first + rows.upperBound, of: input, by: statistics.scales(of: image), silu: silu)
-        }
-        if images >= ThreadPool.threadCount && statistics.staysCached || statistics.pieces == 1 {
-          ThreadPool.forEach(images) { image in
-            for piece in 0..<statistics.pieces { statistics.add(piece, of: image, in: input) }
-            statistics.finish(image)
-            write(0..<rows, of: image)
-          }
-        } else {
-          statistics.compute(on: input)
-          ThreadPool.forEach(images * statistics.pieces) { task in
-            let (image, piece) = task.quotientAndRemainder(dividingBy: statistics.pieces)
-            write(statistics.rows(of: piece), of: image)
-          }
+        statistics.forEachPiece(of: input) { rows, scales in
+          writer.writeScaled(rows, of: input, by: scales, silu: silu)
         }
       }
     }

@@ -56,6 +56,17 @@ extension KernelTests {
     }
   }
 
+  /// Pictures for which the large tiles pay.
+  static let largeTileProblems = [
+    ConvolutionProblem(height: 18, width: 17, channels: 17, outputs: 33),
+    ConvolutionProblem(images: 1, height: 23, width: 18, channels: 35, outputs: 16, extraInput: 2),
+    ConvolutionProblem(height: 17, width: 17, channels: 5, outputs: 50, padding: .init(top: 2, bottom: 1, right: 3)),
+  ]
+
+  @Test(arguments: largeTileProblems) func largeTilesAreTaken(_ problem: ConvolutionProblem) {
+    #expect(problem.hasLargeTiles)
+  }
+
   static let winogradProblems: [ConvolutionProblem] =
     [5, 16, 17, 32, 33, 48, 50].map { ConvolutionProblem(height: 9, width: 6, channels: 20, outputs: $0) }
     + [1, 2, 3, 15, 16, 17, 33].map { ConvolutionProblem(height: 6, width: 9, channels: $0, outputs: 18) }
@@ -69,15 +80,10 @@ extension KernelTests {
       ConvolutionProblem(height: 1, width: 1, channels: 16, outputs: 16),
       ConvolutionProblem(images: 3, height: 13, width: 3, channels: 15, outputs: 31, addends: []),
       ConvolutionProblem(addends: .imageBias, scale: -1.25),
-    ]
-    // Pictures for which the large tiles pay.
-    + [
-      ConvolutionProblem(height: 18, width: 17, channels: 17, outputs: 33),
-      ConvolutionProblem(images: 1, height: 23, width: 18, channels: 35, outputs: 16, extraInput: 2),
       // Tiles so many that blocks of channels are deep, of which there are two.
       ConvolutionProblem(images: 1, height: 32, width: 32, channels: 70, outputs: 18),
-      ConvolutionProblem(height: 17, width: 18, channels: 5, outputs: 50, padding: .init(top: 2, bottom: 1, right: 3)),
     ]
+    + largeTileProblems
     // Upsampled ones of all parities, of which the smaller ones take small tiles.
     + [(1, 1), (2, 3), (7, 2), (8, 9), (11, 10)].flatMap { height, width in
       paddings.map {
