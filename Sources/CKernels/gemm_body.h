@@ -54,21 +54,17 @@ INLINE void ISA(multiply_more)(
       width - c < VECTORS * LANES ? 1 : VECTORS, resume);
 }
 
-INLINE void ISA(multiply)(
-  float *tile, int64_t tile_stride, int64_t rows, int64_t columns, const float *const *pointers, int64_t taps,
-  int64_t channels, const float *panel, int64_t width) {
-  ISA(multiply_more)(tile, tile_stride, rows, columns, pointers, taps, channels, panel, width, false);
-}
-
-// A linear layer's whole tile, finished in registers.
+// A linear layer's whole tile, finished in registers; where `sums` are given, they go on from those.
 INLINE void ISA(multiply_whole)(
-  const int rows, const ISA(place) *place, const void *const *pointers, const float *b) {
-  const int64_t channels = place->op->channels, part = channels / rows + 1;
+  const int rows, const ISA(place) *place, const float *sums, const void *const *pointers, int64_t channels,
+  const float *b) {
+  const int64_t part = channels / rows + 1;
   const float *a[TILE_ROWS];
   vf acc[TILE_ROWS][VECTORS];
   _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) {
     a[r] = pointers[r];
-    _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++) acc[r][v] = (vf){0};
+    _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++)
+      acc[r][v] = sums ? ISA(load)(sums + r * FS_PANEL + v * LANES) : (vf){0};
   }
   for (int64_t c = 0, row = 0; c < channels; row++) {
     ISA(prefetch_row)(place, row);
@@ -83,16 +79,22 @@ INLINE void ISA(multiply_whole)(
 }
 
 #define WHOLE_TILE(rows) \
-  case rows: ISA(multiply_whole)(rows, place, pointers, panel); return false;
+  case rows: ISA(multiply_whole)(rows, place, resume ? tile : NULL, pointers, channels, panel); return false;
+
+// The last products of a tile: of all channels, or, where `resume`, of the last ones.
+static bool ISA(multiply_last)(
+  const ISA(place) *place, float *tile, const void *const *pointers, int64_t taps, int64_t channels, const float *panel,
+  int64_t width, bool resume) {
+  if (taps == 1 && ISA(is_whole)(place->op, place->columns)) switch (place->rows) { EACH_TILE(WHOLE_TILE) }
+  if (taps == 1) ISA(prefetch_output)(place->op, place->row, place->rows, place->column, place->columns);
+  ISA(multiply_more)(
+    tile, FS_PANEL, place->rows, place->columns, (const float *const *)pointers, taps, channels, panel, width, resume);
+  return true;
+}
 
 static bool ISA(multiply_floats)(
   const ISA(place) *place, float *tile, const void *const *pointers, int64_t taps, const void *panel, int64_t width) {
-  if (taps == 1 && ISA(is_whole)(place->op, place->columns)) switch (place->rows) { EACH_TILE(WHOLE_TILE) }
-  if (taps == 1) ISA(prefetch_output)(place->op, place->row, place->rows, place->column, place->columns);
-  ISA(multiply)(
-    tile, FS_PANEL, place->rows, place->columns, (const float *const *)pointers, taps, place->op->channels, panel,
-    width);
-  return true;
+  return ISA(multiply_last)(place, tile, pointers, taps, place->op->channels, panel, width, false);
 }
 
 static void ISA(convolve)(

@@ -1,8 +1,8 @@
 // Convolution of float pixels with weights stored in 16 bits: block by block of a panel they are widened into a buffer
-// that stays in the first-level cache, for all tiles of a chunk. The order of summation is that of float weights.
+// that stays in the cache, for all tiles of a chunk. The order of summation is that of float weights.
 
-// Rows of a block of widened weights.
-#define BLOCK 128
+// Rows of a block of widened weights: panels of most linear layers are one block, or few, whose sums are in registers.
+#define BLOCK 640
 
 // target[i x width + n] := the weights of `count` channels of a tap, from `channel` on, which is even.
 typedef void (*ISA(widening))(
@@ -29,18 +29,19 @@ static void ISA(widen_bfloat16)(
 static void ISA(convolve_halves)(
   const fs_convolution *op, int64_t padded_channels, ISA(widening) widen, int64_t row_begin, int64_t row_end,
   int64_t panel_begin, int64_t panel_end) {
-  enum { MOST_TILES = CHUNK_ROWS / TILE_ROWS };
+  enum { MOST_TILES = MOST_CHUNK_ROWS / TILE_ROWS };
   const void *pointers[MOST_TILES][MAX_TAPS * TILE_ROWS];
   int64_t begins[MOST_TILES + 1];
-  const float *part[MAX_TAPS * TILE_ROWS];
-  float tiles[CHUNK_ROWS * FS_PANEL];
+  const void *part[MAX_TAPS * TILE_ROWS];
+  float tiles[MOST_CHUNK_ROWS * FS_PANEL];
   float block[BLOCK * FS_PANEL] __attribute__((aligned(64)));
   fs_pixels pixels = {op->input, op->input_stride * (int64_t)sizeof(float), op->zeros, 0};
   int64_t taps = op->kernel_height * op->kernel_width, channels = op->channels;
   // Whole taps, or parts of one.
   int64_t block_taps = channels < BLOCK ? BLOCK / channels : 1;
-  for (int64_t chunk = row_begin; chunk < row_end; chunk += CHUNK_ROWS) {
-    int64_t tile_count = ISA(cut_tiles)(begins, chunk, chunk + CHUNK_ROWS < row_end ? chunk + CHUNK_ROWS : row_end);
+  int64_t chunk_rows = ISA(chunk_rows)(taps, pixels.bytes);
+  for (int64_t chunk = row_begin; chunk < row_end; chunk += chunk_rows) {
+    int64_t tile_count = ISA(cut_tiles)(begins, chunk, chunk + chunk_rows < row_end ? chunk + chunk_rows : row_end);
     for (int64_t i = 0; i < tile_count; i++)
       ISA(gather)(op, &pixels, pointers[i], begins[i], begins[i + 1] - begins[i]);
     for (int64_t panel = panel_begin; panel < panel_end; panel++) {
@@ -57,22 +58,22 @@ static void ISA(convolve_halves)(
           // The weights of the next block, which follow, are on their way meanwhile.
           const char *next = (const char *)(packed + (tap * padded_channels + channel + tap_count * count) * width);
           int64_t ahead = tap_count * count * width * 2, share = (ahead + tile_count - 1) / tile_count;
+          bool is_first = tap + channel == 0, is_last = tap + tap_count == taps && channel + count == channels;
           for (int64_t i = 0; i < tile_count; i++) {
             int64_t row = begins[i], rows = begins[i + 1] - row;
+            float *tile = tiles + (row - chunk) * FS_PANEL;
+            ISA(place) place = {op, row, rows, column, columns};
             for (int64_t line = i * share; line < (i + 1) * share; line += 64) __builtin_prefetch(next + line);
-            bool is_last = tap + tap_count == taps && channel + count == channels;
-            if (is_last) ISA(prefetch_output)(op, row, rows, column, columns);
             for (int64_t t = 0; t < tap_count; t++)
               for (int64_t r = 0; r < rows; r++)
                 part[t * TILE_ROWS + r] = (const float *)pointers[i][(tap + t) * TILE_ROWS + r] + channel;
-            ISA(multiply_more)(
-              tiles + (row - chunk) * FS_PANEL, FS_PANEL, rows, columns, part, tap_count, count, block, width,
-              tap + channel > 0);
+            if (!is_last)
+              ISA(multiply_more)(
+                tile, FS_PANEL, rows, columns, (const float *const *)part, tap_count, count, block, width, !is_first);
+            else if (ISA(multiply_last)(&place, tile, part, tap_count, count, block, width, !is_first))
+              ISA(finish)(op, tile, row, rows, column, columns);
           }
         }
-      for (int64_t i = 0; i < tile_count; i++)
-        ISA(finish)(
-          op, tiles + (begins[i] - chunk) * FS_PANEL, begins[i], begins[i + 1] - begins[i], column, columns);
     }
   }
 }
