@@ -44,6 +44,7 @@ static void ISA(convolve_halves)(
     int64_t tile_count = ISA(cut_tiles)(begins, chunk, chunk + chunk_rows < row_end ? chunk + chunk_rows : row_end);
     for (int64_t i = 0; i < tile_count; i++)
       ISA(gather)(op, &pixels, pointers[i], begins[i], begins[i + 1] - begins[i]);
+    if (taps == 1) ISA(spread)(pointers, begins, tile_count, pixels.bytes);
     for (int64_t panel = panel_begin; panel < panel_end; panel++) {
       int64_t column = panel * FS_PANEL;
       int64_t columns = op->outputs - column < FS_PANEL ? op->outputs - column : FS_PANEL;

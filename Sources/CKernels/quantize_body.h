@@ -8,12 +8,33 @@ typedef struct {
   int32_t zero, offset;
 } ISA(pixel_scale);
 
-// The levels of LANES channels.
-INLINE ISA(vb) ISA(levels)(vf x, const ISA(pixel_scale) *scale) {
+// The levels of LANES channels, before they are limited to 0 ... 255.
+INLINE vi ISA(open_levels)(vf x, const ISA(pixel_scale) *scale) {
 #pragma clang fp contract(off)
-  vi level = (vi)(x * scale->inverse + 12582912.0f) + scale->offset;
+  return (vi)(x * scale->inverse + 12582912.0f) + scale->offset;
+}
+
+INLINE ISA(vb) ISA(levels)(vf x, const ISA(pixel_scale) *scale) {
+  vi level = ISA(open_levels)(x, scale);
   level = __builtin_elementwise_min(__builtin_elementwise_max(level, (vi){0}), (vi){0} + 255);
   return __builtin_convertvector(level, ISA(vb));
+}
+
+// Writes the levels of the first channels, as many as fill whole bunches of four vectors, and returns how many.
+INLINE int64_t ISA(store_levels)(uint8_t *target, const float *input, int64_t channels, const ISA(pixel_scale) *scale) {
+  int64_t c = 0;
+#if LANES == 16
+  // Packing limits them, and brings fours of each of the vectors side by side.
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  for (; c + 4 * LANES <= channels; c += 4 * LANES) {
+    __m512i level[4];
+    for (int i = 0; i < 4; i++) level[i] = (__m512i)ISA(open_levels)(ISA(load)(input + c + i * LANES), scale);
+    __m512i bytes =
+      _mm512_packus_epi16(_mm512_packs_epi32(level[0], level[1]), _mm512_packs_epi32(level[2], level[3]));
+    _mm512_storeu_si512(target + c, _mm512_permutexvar_epi32(order, bytes));
+  }
+#endif
+  return c;
 }
 
 // The range with 0 in it, and sums that are 0 or NaN. What the sums round does not matter: they may be fused.
@@ -63,7 +84,7 @@ static void ISA(convert_int8)(
     ISA(pixel_scale) scale = ISA(pixel_scale_of)(input, channels);
     pixel->step = scale.step;
     pixel->zero = scale.zero;
-    int64_t c = 0;
+    int64_t c = ISA(store_levels)(pixel->channels, input, channels, &scale);
     for (; c + LANES <= channels; c += LANES)
       *(ISA(vb) *)(pixel->channels + c) = ISA(levels)(ISA(load)(input + c), &scale);
     if (c < padded) {

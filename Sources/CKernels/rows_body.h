@@ -166,6 +166,18 @@ static void ISA(gather)(
   }
 }
 
+// Copies gathered rows to where they do not lie a multiple of a page apart: there all share one set of the first-level
+// cache, which holds fewer lines than a tile has rows.
+static void ISA(spread)(
+  const void *pointers[][MAX_TAPS * TILE_ROWS], const int64_t *begins, int64_t tiles, int64_t bytes) {
+  enum { PAGE = 4096, LINE = 64 };
+  if (bytes % PAGE != 0) return;
+  char *row = fs_thread_scratch((size_t)((begins[tiles] - begins[0]) * (bytes + LINE)));
+  for (int64_t i = 0; i < tiles; i++)
+    for (int64_t r = 0; r < begins[i + 1] - begins[i]; r++, row += bytes + LINE)
+      pointers[i][r] = memcpy(row, pointers[i][r], (size_t)bytes);
+}
+
 // Cuts rows into as few tiles as hold them, about equal ones, since a short one takes nearly the time of a whole one.
 // Returns how many there are; the index-th begins at begins[index]. There is one row or more.
 INLINE int64_t ISA(cut_tiles)(int64_t *begins, int64_t begin, int64_t end) {
@@ -193,6 +205,7 @@ static void ISA(convolve_tiles)(
   for (int64_t chunk = row_begin; chunk < row_end; chunk += chunk_rows) {
     int64_t tiles = ISA(cut_tiles)(begins, chunk, chunk + chunk_rows < row_end ? chunk + chunk_rows : row_end);
     for (int64_t i = 0; i < tiles; i++) ISA(gather)(op, pixels, pointers[i], begins[i], begins[i + 1] - begins[i]);
+    if (taps == 1) ISA(spread)(pointers, begins, tiles, pixels->bytes);
     for (int64_t panel = panel_begin; panel < panel_end; panel++) {
       int64_t column = panel * FS_PANEL;
       int64_t columns = op->outputs - column < FS_PANEL ? op->outputs - column : FS_PANEL;
