@@ -9,6 +9,8 @@ public final class ActivationArena: Sendable {
   public let plan: ActivationPlan
   /// Written through the tensors that lie in it, of which no two overlap.
   private nonisolated(unsafe) let block: UnsafeMutableRawPointer
+  /// Of parts that run at once, by the plan's.
+  private let parts: [ActivationArena]
   private let occupation = Lock(Occupation())
 
   private struct Occupation {
@@ -18,6 +20,8 @@ public final class ActivationArena: Sendable {
     var occupied: Set<Int> = []
     /// Tensors of the run that found no place, although the plan has one for all but results.
     var strays = 0
+    /// The arena of the next part.
+    var nextPart = 0
   }
 
   @TaskLocal private static var current: ActivationArena?
@@ -26,6 +30,7 @@ public final class ActivationArena: Sendable {
   public init(_ plan: ActivationPlan) {
     self.plan = plan
     block = .allocate(byteCount: max(plan.arenaBytes, 64), alignment: 64)
+    parts = plan.parts.map(ActivationArena.init)
   }
 
   deinit {
@@ -34,7 +39,7 @@ public final class ActivationArena: Sendable {
 
   /// Runs `body`, whose tensors come from this arena.
   public func run<Result>(_ body: () throws -> Result) rethrows -> Result {
-    occupation.withLock { ($0.next, $0.strays) = (0, 0) }
+    occupation.withLock { ($0.next, $0.strays, $0.nextPart) = (0, 0, 0) }
     return try Self.$current.withValue(self, operation: body)
   }
 
@@ -46,7 +51,29 @@ public final class ActivationArena: Sendable {
   }
 
   /// How many tensors of the newest run got memory of their own because it differed from the plan.
-  public var strayCount: Int { occupation.withLock { $0.strays } }
+  public var strayCount: Int { parts.reduce(occupation.withLock { $0.strays }) { $0 + $1.strayCount } }
+
+  /// Runs parts of a computation at once, each on one thread and with a block of its own.
+  static func runParts(_ count: Int, _ body: (Int) -> Void) {
+    func run(_ part: Int) { BatchParts.$isPart.withValue(true) { body(part) } }
+    if let rehearsal {
+      for part in 0..<count { rehearsal.note(rehearse { run(part) }) }
+      return
+    }
+    let arenas = current?.takeParts(count)
+    ThreadPool.forEach(count) { part in
+      if let arenas { arenas[arenas.startIndex + part].run { run(part) } } else { outside { run(part) } }
+    }
+  }
+
+  /// The arenas of the next parts, if the plan has any.
+  private func takeParts(_ count: Int) -> ArraySlice<ActivationArena>? {
+    let first = occupation.withLock { occupation in
+      defer { occupation.nextPart += count }
+      return occupation.nextPart
+    }
+    return first + count <= parts.count ? parts[first..<first + count] : nil
+  }
 
   /// Runs `body`, whose tensors are to outlive any arena.
   static func outside<Result>(_ body: () throws -> Result) rethrows -> Result {
@@ -103,6 +130,7 @@ public final class ActivationArena: Sendable {
   /// Notes when tensors come and go.
   final class Rehearsal: Sendable {
     private let lifetimes = Lock<(list: [ActivationPlan.Lifetime], time: Int)>(([], 0))
+    private let parts = Lock<[ActivationPlan]>([])
 
     func note(bytes: Int) -> Int {
       lifetimes.withLock {
@@ -119,6 +147,12 @@ public final class ActivationArena: Sendable {
       }
     }
 
-    func plan() -> ActivationPlan { lifetimes.withLock { ActivationPlan($0.list) } }
+    /// Notes a part, whose plan has been made by a rehearsal of its own.
+    func note(_ part: ActivationPlan) { parts.withLock { $0.append(part) } }
+
+    func plan() -> ActivationPlan {
+      let parts = parts.withLock { $0 }
+      return lifetimes.withLock { ActivationPlan($0.list, parts: parts) }
+    }
   }
 }

@@ -13,10 +13,13 @@ public struct ActivationPlan: Hashable, Sendable {
   let slots: [Slot]
   /// The size of the block.
   let arenaBytes: Int
+  /// Of computations that run at once, in blocks of their own.
+  let parts: [ActivationPlan]
 
   /// The most memory that tensors take at once, results included.
   public var peakBytes: Int {
-    arenaBytes + slots.reduce(0) { $0 + ($1.offset == nil ? $1.bytes : 0) }
+    let results = slots.reduce(0) { $0 + ($1.offset == nil ? $1.bytes : 0) }
+    return parts.reduce(arenaBytes + results) { $0 + $1.peakBytes }
   }
 
   /// A tensor's size, and the operations between which it lives; results live on.
@@ -27,7 +30,7 @@ public struct ActivationPlan: Hashable, Sendable {
   }
 
   /// Places the largest tensors first, each as low as those that live at the same time allow.
-  init(_ lifetimes: [Lifetime]) {
+  init(_ lifetimes: [Lifetime], parts: [ActivationPlan] = []) {
     var offsets: [Int?] = Array(repeating: nil, count: lifetimes.count)
     /// Indices of tensors that have a place, by their places.
     var placed: [Int] = []
@@ -50,6 +53,7 @@ public struct ActivationPlan: Hashable, Sendable {
     }
     slots = zip(lifetimes, offsets).map { Slot(bytes: $0.bytes, offset: $1) }
     arenaBytes = end
+    self.parts = parts
   }
 
   /// Tensors begin on cache lines.

@@ -135,7 +135,7 @@ private struct Pieces {
     // Few keys stay in the cache for all heads, and then a query is read with the cache lines that its heads share.
     let keysFit = keys * heads * dimension <= 1 << 18
     if keysFit {
-      let (step, wanted) = (32, 4 * ThreadPool.threadCount)
+      let (step, wanted) = (32, 4 * ThreadPool.width)
       rows = min(max(batch * length / wanted / step, 1) * step, most / 4)
     } else {
       rows = most

@@ -21,7 +21,7 @@ struct ConvolutionPieces {
   init(_ operation: fs_convolution, rows: Int, panels: Int) {
     (self.rows, self.panels) = (rows, panels)
     let inputs = Int(operation.channels * operation.kernel_height * operation.kernel_width)
-    let threads = ThreadPool.threadCount
+    let threads = ThreadPool.width
     grain = Int(fs_tile_rows(operation.format))
     isOne = rows * panels * FS_PANEL * inputs <= 200_000 || threads == 1
     guard !isOne else {

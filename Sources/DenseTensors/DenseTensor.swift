@@ -63,6 +63,17 @@ public struct DenseTensor<Scalar: DenseScalar>: Sendable {
     return DenseTensor(storage.elements[index * inner.count..<(index + 1) * inner.count], shape: inner)
   }
 
+  /// Elements of the outermost dimension.
+  ///
+  /// - Precondition: the tensor has such elements.
+  public subscript(outer indices: Range<Int>) -> DenseTensor {
+    precondition(indices.lowerBound >= 0 && indices.upperBound <= shape[0], "\(shape) has no elements \(indices)")
+    let inner = shape.count / max(shape[0], 1)
+    return DenseTensor(
+      storage.elements[indices.lowerBound * inner..<indices.upperBound * inner],
+      shape: Shape([indices.count] + shape.dimensions.dropFirst()))
+  }
+
   /// The tensors as elements of a new outermost dimension.
   ///
   /// - Precondition: there is a tensor, and all shapes are equal.

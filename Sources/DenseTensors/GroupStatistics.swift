@@ -65,7 +65,7 @@ final class GroupStatistics: @unchecked Sendable {
   /// pass where a thread's second-level cache still holds an image that was read, and there is one for each thread.
   func forEachPiece(of input: UnsafePointer<Float>, _ body: (Range<Int>, UnsafePointer<Float>) -> Void) {
     let staysCached = rows * channels * MemoryLayout<Float>.stride <= 256 << 10
-    if images >= ThreadPool.threadCount && staysCached || pieces == 1 {
+    if images >= ThreadPool.width && staysCached || pieces == 1 {
       ThreadPool.forEach(images) { image in
         for piece in 0..<pieces { add(piece, of: image, in: input) }
         finish(image)

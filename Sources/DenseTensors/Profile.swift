@@ -29,7 +29,7 @@ public struct Profile: Sendable {
   /// The time of the whole run; what is missing in the sum of the layers went by between them.
   public let seconds: Double
 
-  /// Runs `body` and records every layer that it calls, those of other callers left out.
+  /// Runs `body`, in which threads share the layers, and records each that it calls, those of other callers left out.
   ///
   /// - Precondition: no profile is being recorded.
   public static func record<Result>(_ body: () throws -> Result) rethrows -> (result: Result, profile: Profile) {
@@ -48,7 +48,7 @@ public struct Profile: Sendable {
       }
     }
     do {
-      let result = try body()
+      let result = try BatchParts.sharingLayers(body)
       return (result, finish())
     } catch {
       _ = finish()

@@ -14,6 +14,9 @@ public enum ThreadPool {
     return min(max(wanted ?? ProcessInfo.processInfo.activeProcessorCount, 1), 256)
   }()
 
+  /// The threads that share the calling code's tasks.
+  static var width: Int { BatchParts.isPart ? 1 : threadCount }
+
   /// The instruction set that the kernels use: `amx`, `avx512bf16`, `avx512vnni`, `avx512`, `avxvnni`,
   /// `avx2` or `portable`.
   public static var instructionSet: String { String(cString: fs_isa_name()) }
@@ -56,7 +59,7 @@ public enum ThreadPool {
   package static func forEachRange(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
     // A few pieces per thread even out threads that are interrupted.
     let grains = (count + grain - 1) / grain
-    let size = max(1, (grains + 4 * threadCount - 1) / (4 * threadCount)) * grain
+    let size = max(1, (grains + 4 * width - 1) / (4 * width)) * grain
     forEach((count + size - 1) / size) { task in
       body(task * size..<min((task + 1) * size, count))
     }

@@ -30,7 +30,7 @@ enum Winograd {
     let fitting = patchBytes / (MemoryLayout<Float>.stride * floats)
     let mostTiles = mostProducts / products
     // Where panels are few, every thread's share comes from parts.
-    let wanted = (4 * ThreadPool.threadCount + panels - 1) / panels
+    let wanted = (4 * ThreadPool.width + panels - 1) / panels
     let limit = max(fewestTiles, min(mostTiles, fitting / wanted))
     let parts = max((tiles + limit - 1) / limit, min(wanted, tiles / fewestTiles), 1)
     let size = ((tiles + parts - 1) / parts + grain - 1) / grain * grain
@@ -46,7 +46,7 @@ enum Winograd {
       let largest = Int64(min(size, tiles))
       let floats =
         parts * Int(fs_winograd_patch_count(operation, largest))
-        + ThreadPool.threadCount * Int(fs_winograd_scratch_count(operation, largest))
+        + ThreadPool.width * Int(fs_winograd_scratch_count(operation, largest))
       return floats * MemoryLayout<Float>.stride
     }
   }

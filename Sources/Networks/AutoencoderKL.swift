@@ -64,12 +64,25 @@ public struct AutoencoderKL: Sendable {
   /// - Returns: `[batch, height × scale, width × scale, channels]`, in [-1, 1] and a little beyond.
   /// - Precondition: the channels fit.
   public func decode(scaled latents: DenseTensor<Float>) -> DenseTensor<Float> {
-    decoder(decoderInput(latents))
+    inParts(latents) { decoder(decoderInput($0)) }
   }
 
   /// The image of a latent in the autoencoder's own scale.
   public func decode(_ latents: DenseTensor<Float>) -> DenseTensor<Float> {
-    decoder(postQuantization.map { latents.convolved(with: $0) } ?? latents)
+    inParts(latents) { latents in decoder(postQuantization.map { latents.convolved(with: $0) } ?? latents) }
+  }
+
+  /// How many latents of many are best decoded at once.
+  public var decodingBatch: Int { BatchParts.size(weightBytes: weightBytes) }
+
+  private func inParts(
+    _ latents: DenseTensor<Float>, _ decode: (DenseTensor<Float>) -> DenseTensor<Float>
+  ) -> DenseTensor<Float> {
+    let (batch, scale) = (latents.shape[0], configuration.scale)
+    return BatchParts.evaluate(
+      latents, in: BatchParts.ranges(of: batch, weightBytes: weightBytes),
+      to: [batch, latents.shape[1] * scale, latents.shape[2] * scale, configuration.imageChannels]
+    ) { latents, _ in decode(latents) }
   }
 
   /// As ``decode(scaled:)`` does, noting what the norms after the middle block do.

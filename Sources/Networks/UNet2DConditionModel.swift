@@ -210,11 +210,17 @@ public struct UNet2DConditionModel: Sendable {
     _ sample: DenseTensor<Float>, timesteps: [Double], prompts: [Prompt], perturbations: [UNetPerturbation?] = [],
     tokenMerging: Double = 0, probe: UNetProbe? = nil
   ) -> DenseTensor<Float> {
-    let evaluation = UNetEvaluation(
-      self, timesteps: timesteps, prompts: prompts, perturbations: perturbations, tokenMerging: tokenMerging,
-      probe: probe)
-    var maps = evaluation.enter(sample)
-    evaluation.descend(&maps, to: evaluation.mapCount)
-    return evaluation.leave(evaluation.ascend(evaluation.turn(maps[maps.count - 1]), &maps, to: 0))
+    let batch = timesteps.count
+    let parts = probe == nil ? BatchParts.ranges(of: batch, weightBytes: weightBytes) : [0..<batch]
+    let shape = Shape(Array(sample.shape.dimensions.dropLast()) + [configuration.outChannels])
+    return BatchParts.evaluate(sample, in: parts, to: shape) { sample, part in
+      let evaluation = UNetEvaluation(
+        self, timesteps: Array(timesteps[part]), prompts: Array(prompts[part]),
+        perturbations: perturbations.isEmpty ? [] : Array(perturbations[part]), tokenMerging: tokenMerging,
+        probe: probe)
+      var maps = evaluation.enter(sample)
+      evaluation.descend(&maps, to: evaluation.mapCount)
+      return evaluation.leave(evaluation.ascend(evaluation.turn(maps[maps.count - 1]), &maps, to: 0))
+    }
   }
 }

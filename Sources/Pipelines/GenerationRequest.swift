@@ -106,7 +106,7 @@ public struct GeneratedImage: Sendable {
   /// Which of the requests it belongs to, where there are several.
   public internal(set) var request = 0
   /// Which image of the seed it is.
-  public let index: Int
+  public internal(set) var index: Int
   public let image: Image
   /// `[height, width, channels]`, as the sampler left them.
   public let latents: DenseTensor<Float>

@@ -155,17 +155,23 @@ extension TextToImagePipeline {
     let autoencoder = try autoencoder
     var failure: PipelineError?
     for batch in batches {
-      for (position, (sample, id)) in zip(batch.samples, batch.images).enumerated() {
+      let latents = batch.samples.map(\.state)
+      var next = 0..<0
+      while next.upperBound < latents.count {
         try Task.checkCancellation()
-        var image = try decode([sample.state], firstIndex: id.index, with: autoencoder, memory: memory)[0]
-        if let flaw = image.pixels.withUnsafeBufferPointer(ImageFlaw.init) {
-          failure = failure ?? .unusableImage(request: id.request, index: id.index, flaw: flaw)
-          continue
+        next = decodingRange(from: next.upperBound, of: latents.map(\.shape), with: autoencoder)
+        let images = try decode(Array(latents[next]), firstIndex: 0, with: autoencoder, memory: memory)
+        for (position, var image) in zip(next, images) {
+          let id = batch.images[position]
+          if let flaw = image.pixels.withUnsafeBufferPointer(ImageFlaw.init) {
+            failure = failure ?? .unusableImage(request: id.request, index: id.index, flaw: flaw)
+            continue
+          }
+          (image.request, image.index) = (id.request, id.index)
+          image.sampling = batch.samples[position]
+          image.stepCacheCounts = batch.counts?[position]
+          try deliver(image)
         }
-        image.request = id.request
-        image.sampling = sample
-        image.stepCacheCounts = batch.counts?[position]
-        try deliver(image)
       }
     }
     if let failure { throw failure }

@@ -9,7 +9,7 @@ public struct MemoryEstimate: Hashable, Sendable {
   /// Of all networks.
   public let weights: Int
   /// The tensors of encoding prompts, of one evaluation of the denoiser with what a step cache keeps, and of decoding
-  /// one image, or encoding it where a request starts from one.
+  /// one image, or as many as are decoded at once, or encoding one where a request starts from it.
   public let encoding: Int
   public let denoising: Int
   public let decoding: Int
@@ -82,9 +82,11 @@ extension TextToImagePipeline {
     var decoding = 0
     for group in groups {
       denoising = max(denoising, try denoisingBytes(of: group))
-      let latents = DenseTensor<Float>(zeros: Shape([1] + group.shape.dimensions))
       let autoencoder = autoencoderSlot.outline
-      let plan = plans.plan(.decoding(group.shape)) { autoencoder.decode(scaled: latents) }
+      let shapes = Array(repeating: group.shape, count: min(group.images.count, batchSize))
+      let batch = decodingRange(from: 0, of: shapes, with: autoencoder).count
+      let latents = DenseTensor<Float>(zeros: Shape([batch] + group.shape.dimensions))
+      let plan = plans.plan(.decoding(latents.shape)) { autoencoder.decode(scaled: latents) }
       decoding = max(decoding, plan.peakBytes)
       if let source = group.source {
         let pixels = DenseTensor<Float>(zeros: [1, source.height, source.width, 3])

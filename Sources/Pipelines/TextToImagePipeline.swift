@@ -185,7 +185,7 @@ public struct TextToImagePipeline: Sendable {
     events(of: [request])
   }
 
-  /// Decodes latents, each `[height, width, channels]`, one after another: a decoder's memory is many times a latent's.
+  /// Decodes latents, each `[height, width, channels]`, a few at a time: a decoder's memory is many times a latent's.
   ///
   /// - Throws: ``ImageError`` where an image would be too large; `CheckpointError` where the autoencoder is not in
   ///   memory and cannot be read.
@@ -198,12 +198,22 @@ public struct TextToImagePipeline: Sendable {
     memory: ActivationMemory<ComputationKind>
   ) throws(ImageError) -> [GeneratedImage] {
     var images: [GeneratedImage] = []
-    for (offset, latent) in latents.enumerated() {
-      let scaled = DenseTensor.stacking([latent])
-      let pixels = memory.run(.decoding(latent.shape)) { autoencoder.decode(scaled: scaled) }[outer: 0]
-      let image = try Image(width: pixels.shape[1], height: pixels.shape[0], rgb: pixels.elements)
-      images.append(GeneratedImage(index: firstIndex + offset, image: image, latents: latent, pixels: pixels))
+    while images.count < latents.count {
+      let next = decodingRange(from: images.count, of: latents.map(\.shape), with: autoencoder)
+      let batch = DenseTensor.stacking(Array(latents[next]))
+      let pixels = memory.run(.decoding(batch.shape)) { autoencoder.decode(scaled: batch) }
+      for index in next {
+        let own = pixels[outer: index - next.lowerBound]
+        let image = try Image(width: own.shape[1], height: own.shape[0], rgb: own.elements)
+        images.append(GeneratedImage(index: firstIndex + index, image: image, latents: latents[index], pixels: own))
+      }
     }
     return images
+  }
+
+  /// Which latents of these shapes are decoded next: as many of one shape as are best decoded at once, or one.
+  func decodingRange(from first: Int, of shapes: [Shape], with autoencoder: AutoencoderKL) -> Range<Int> {
+    let some = first..<first + autoencoder.decodingBatch
+    return some.upperBound <= shapes.count && Set(shapes[some]).count == 1 ? some : first..<first + 1
   }
 }
