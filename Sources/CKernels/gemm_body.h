@@ -4,35 +4,54 @@
 // added up, one after another: no scratch, no im2col, and an order of summation that depends on taps and channels
 // alone.
 
-// acc[r][v] = sum over taps and channels; pointers[tap x TILE_ROWS + r] is the tap's pixel of output row r.
-#define ACCUMULATE(rows, vectors)                                                                     \
-  vf acc[rows][vectors];                                                                              \
-  _Pragma("clang loop unroll(full)") for (int r = 0; r < (rows); r++)                                 \
-    _Pragma("clang loop unroll(full)") for (int v = 0; v < (vectors); v++)                            \
-      acc[r][v] = resume ? ISA(load)(tile + r * tile_stride + v * LANES) : (vf){0};                     \
-  for (int64_t tap = 0; tap < taps; tap++) {                                                          \
-    const float *a[rows];                                                                             \
-    _Pragma("clang loop unroll(full)") for (int r = 0; r < (rows); r++) a[r] = pointers[tap * TILE_ROWS + r]; \
-    for (int64_t c = 0; c < channels; c++, b += width) {                                              \
-      vf w[vectors];                                                                                  \
-      _Pragma("clang loop unroll(full)") for (int v = 0; v < (vectors); v++) w[v] = ISA(load)(b + v * LANES); \
-      _Pragma("clang loop unroll(full)") for (int r = 0; r < (rows); r++)                             \
-        _Pragma("clang loop unroll(full)") for (int v = 0; v < (vectors); v++) acc[r][v] += a[r][c] * w[v]; \
-    }                                                                                                 \
-  }                                                                                                   \
-  _Pragma("clang loop unroll(full)") for (int r = 0; r < (rows); r++)                                 \
-    _Pragma("clang loop unroll(full)") for (int v = 0; v < (vectors); v++)                            \
-      ISA(store)(tile + r * tile_stride + v * LANES, acc[r][v]);
+// Floats of a cache line.
+#define LINE_FLOATS 16
 
-#define TILE(rows)                                                                                         \
-  static void ISA(tile_##rows)(                                                                            \
-    float *tile, int64_t tile_stride, const float *const *pointers, int64_t taps, int64_t channels,        \
-    const float *b, int64_t width, int vectors, bool resume) {                                                        \
-    if (vectors == 1) {                                                                                    \
-      ACCUMULATE(rows, 1)                                                                                  \
-    } else {                                                                                               \
-      ACCUMULATE(rows, VECTORS)                                                                            \
-    }                                                                                                      \
+// Adds the products of the channels c ..< end of `rows` pixels, and has the pixels' next channels on their way: so many
+// streams of lines from the second-level cache are too many for the CPU's own prefetching.
+INLINE void ISA(add_products)(
+  const int rows, const int vectors, vf acc[TILE_ROWS][VECTORS], const float *const *a, int64_t c, int64_t end,
+  const float *b, int64_t width) {
+  _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) __builtin_prefetch(a[r] + c + LINE_FLOATS);
+  for (; c < end; c++, b += width) {
+    vf w[VECTORS];
+    _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++) w[v] = ISA(load)(b + v * LANES);
+    _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++)
+      _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++) acc[r][v] += a[r][c] * w[v];
+  }
+}
+
+// The end of the channels from c on that are added up without another prefetch.
+INLINE int64_t ISA(line_end)(int64_t c, int64_t channels) {
+  return c + LINE_FLOATS < channels ? c + LINE_FLOATS : channels;
+}
+
+// tile[r][v] := the sum over taps and channels; pointers[tap x TILE_ROWS + r] is the tap's pixel of output row r.
+INLINE void ISA(multiply_tile)(
+  const int rows, const int vectors, float *tile, int64_t tile_stride, const float *const *pointers, int64_t taps,
+  int64_t channels, const float *b, int64_t width, bool resume) {
+  vf acc[TILE_ROWS][VECTORS];
+  _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++)
+    _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++)
+      acc[r][v] = resume ? ISA(load)(tile + r * tile_stride + v * LANES) : (vf){0};
+  for (int64_t tap = 0; tap < taps; tap++) {
+    const float *a[TILE_ROWS];
+    _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) a[r] = pointers[tap * TILE_ROWS + r];
+    for (int64_t c = 0; c < channels; c += LINE_FLOATS)
+      ISA(add_products)(rows, vectors, acc, a, c, ISA(line_end)(c, channels), b + c * width, width);
+    b += channels * width;
+  }
+  _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++)
+    _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++)
+      ISA(store)(tile + r * tile_stride + v * LANES, acc[r][v]);
+}
+
+#define TILE(rows)                                                                                  \
+  static void ISA(tile_##rows)(                                                                     \
+    float *tile, int64_t tile_stride, const float *const *pointers, int64_t taps, int64_t channels, \
+    const float *b, int64_t width, int vectors, bool resume) {                                      \
+    if (vectors == 1) ISA(multiply_tile)(rows, 1, tile, tile_stride, pointers, taps, channels, b, width, resume); \
+    else ISA(multiply_tile)(rows, VECTORS, tile, tile_stride, pointers, taps, channels, b, width, resume); \
   }
 
 EACH_TILE(TILE)
@@ -58,7 +77,7 @@ INLINE void ISA(multiply_more)(
 INLINE void ISA(multiply_whole)(
   const int rows, const ISA(place) *place, const float *sums, const void *const *pointers, int64_t channels,
   const float *b) {
-  const int64_t part = channels / rows + 1;
+  const int64_t lines = (channels + LINE_FLOATS - 1) / LINE_FLOATS;
   const float *a[TILE_ROWS];
   vf acc[TILE_ROWS][VECTORS];
   _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) {
@@ -66,14 +85,10 @@ INLINE void ISA(multiply_whole)(
     _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++)
       acc[r][v] = sums ? ISA(load)(sums + r * FS_PANEL + v * LANES) : (vf){0};
   }
-  for (int64_t c = 0, row = 0; c < channels; row++) {
-    ISA(prefetch_row)(place, row);
-    for (int64_t end = c + part < channels ? c + part : channels; c < end; c++, b += VECTORS * LANES) {
-      vf w[VECTORS];
-      _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++) w[v] = ISA(load)(b + v * LANES);
-      _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++)
-        _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++) acc[r][v] += a[r][c] * w[v];
-    }
+  for (int64_t line = 0, row = 0; line < lines; line++, b += LINE_FLOATS * VECTORS * LANES) {
+    for (; row * lines < (line + 1) * rows; row++) ISA(prefetch_row)(place, row);
+    const int64_t c = line * LINE_FLOATS;
+    ISA(add_products)(rows, VECTORS, acc, a, c, ISA(line_end)(c, channels), b, VECTORS * LANES);
   }
   ISA(finish_whole)(place->op, acc, rows, place->row, place->column);
 }

@@ -139,5 +139,6 @@ int64_t fs_winograd_patch_count(const fs_convolution *op, int64_t tiles) {
 int64_t fs_winograd_scratch_count(const fs_convolution *op, int64_t tiles) {
   fs_winograd_layout layout = fs_winograd_layout_of(op, tiles);
   int64_t products = fs_winograd_scheme_of(op).products;
-  return products * (layout.column_plane + layout.weight_plane + products * layout.groups * layout.product_plane);
+  return products * layout.column_plane + 2 * layout.weight_plane +
+         products * products * layout.groups * layout.product_plane;
 }

@@ -3,8 +3,8 @@
 // sums come the outputs of a tile. kernels.h lists the schemes.
 //
 // So many weights would be too many to keep: they are transformed when they are needed, for all tiles of a call, a
-// block of channels and one row of products at a time, and stay in the first-level cache, or in registers where tiles
-// are few (winograd_few_body.h). Blocks are summed on their own, which loses less than one long sum. Patches and
+// block of channels and two products at a time, and stay in the first-level cache, or in registers where tiles are few
+// (winograd_few_body.h). Blocks are summed on their own, which loses less than one long sum. Patches and
 // products lie in the order in which the products are taken; fs_winograd_layout says where.
 
 #include "winograd_transforms.h"
@@ -37,7 +37,7 @@ INLINE void ISA(transform_patch)(
 }
 
 INLINE void ISA(patches_of)(
-  const fs_convolution *op, fs_winograd_scheme scheme, int64_t begin, int64_t end, int64_t first, int64_t last,
+  fs_winograd_scheme scheme, const fs_convolution *op, int64_t begin, int64_t end, int64_t first, int64_t last,
   float *patches) {
   fs_winograd_layout layout = fs_winograd_layout_of(op, end - begin);
   int64_t row_stride = scheme.points * layout.groups * layout.plane;
@@ -63,52 +63,56 @@ INLINE void ISA(patches_of)(
 // A function for the scheme that the layer takes, which is a constant in it, so that the loops over a tile are unrolled.
 #define BY_SCHEME(function, ...)                                                                    \
   switch (fs_winograd_choice_of(op)) {                                                              \
-    case FS_WINOGRAD_SMALL: function(op, fs_winograd_schemes[FS_WINOGRAD_SMALL], __VA_ARGS__); break; \
-    case FS_WINOGRAD_LARGE: function(op, fs_winograd_schemes[FS_WINOGRAD_LARGE], __VA_ARGS__); break; \
-    case FS_WINOGRAD_UPSAMPLING: function(op, fs_winograd_schemes[FS_WINOGRAD_UPSAMPLING], __VA_ARGS__); \
+    case FS_WINOGRAD_SMALL: function(fs_winograd_schemes[FS_WINOGRAD_SMALL], __VA_ARGS__); break; \
+    case FS_WINOGRAD_LARGE: function(fs_winograd_schemes[FS_WINOGRAD_LARGE], __VA_ARGS__); break; \
+    case FS_WINOGRAD_UPSAMPLING: function(fs_winograd_schemes[FS_WINOGRAD_UPSAMPLING], __VA_ARGS__); \
   }
 
 static void ISA(winograd_patches)(
   const fs_convolution *op, int64_t begin, int64_t end, int64_t first, int64_t last, float *patches) {
-  BY_SCHEME(ISA(patches_of), begin, end, first, last, patches)
+  BY_SCHEME(ISA(patches_of), op, begin, end, first, last, patches)
 }
 
-// m[r][v] (+)= the sum over channels of a x u, for the rows of one group, whose channels come in lines.
-#define ADD_PRODUCTS(rows, vectors)                                                                                \
-  vf acc[rows][vectors];                                                                                           \
-  _Pragma("clang loop unroll(full)") for (int r = 0; r < (rows); r++)                                              \
-    _Pragma("clang loop unroll(full)") for (int v = 0; v < (vectors); v++)                                         \
-      acc[r][v] = (vf){0};                                                                                         \
-  for (; channels > 0; channels -= FS_LINE, a += line) {                                                           \
-    int64_t count = channels < FS_LINE ? channels : FS_LINE;                                                       \
-    _Pragma("clang loop unroll_count(4)") for (int64_t c = 0; c < count; c++, u += width) {                        \
-      vf w[vectors];                                                                                               \
-      _Pragma("clang loop unroll(full)") for (int v = 0; v < (vectors); v++) w[v] = ISA(load)(u + v * LANES);      \
-      _Pragma("clang loop unroll(full)") for (int r = 0; r < (rows); r++)                                          \
-        _Pragma("clang loop unroll(full)") for (int v = 0; v < (vectors); v++)                                     \
-          acc[r][v] += a[r * FS_LINE + c] * w[v];                                                                  \
-    }                                                                                                              \
-  }                                                                                                                \
-  _Pragma("clang loop unroll(full)") for (int r = 0; r < (rows); r++)                                              \
-    _Pragma("clang loop unroll(full)") for (int v = 0; v < (vectors); v++)                                         \
-      ISA(store)(                                                                                                  \
-        m + r * FS_PANEL + v * LANES, is_first ? acc[r][v] : ISA(load)(m + r * FS_PANEL + v * LANES) + acc[r][v]);
+// m[r][v] (+)= the sum over channels of a x u, for the rows of one group, whose channels come in lines. What it is
+// added to, and the patches that are `next`, are on their way meanwhile: they may lie in the third-level cache.
+INLINE void ISA(add_patches)(
+  const int rows, const int vectors, float *m, const float *a, const float *next, int64_t line, int64_t channels,
+  const float *u, int64_t width, bool is_first) {
+  vf acc[TILE_ROWS][VECTORS];
+  _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++)
+    _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++) {
+      acc[r][v] = (vf){0};
+      if (v * LANES % FS_LINE == 0) __builtin_prefetch(m + r * FS_PANEL + v * LANES, 1);
+    }
+  for (; channels > 0; channels -= FS_LINE, a += line, next += line) {
+    int64_t count = channels < FS_LINE ? channels : FS_LINE;
+    _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) __builtin_prefetch(next + r * FS_LINE);
+    _Pragma("clang loop unroll_count(4)") for (int64_t c = 0; c < count; c++, u += width) {
+      vf w[VECTORS];
+      _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++) w[v] = ISA(load)(u + v * LANES);
+      _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++)
+        _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++) acc[r][v] += a[r * FS_LINE + c] * w[v];
+    }
+  }
+  _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++)
+    _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++) {
+      float *sum = m + r * FS_PANEL + v * LANES;
+      ISA(store)(sum, is_first ? acc[r][v] : ISA(load)(sum) + acc[r][v]);
+    }
+}
 
-#define PRODUCTS(rows)                                                                                             \
-  static void ISA(products_##rows)(                                                                                \
-    float *m, const float *a, int64_t line, int64_t channels, const float *u, int64_t width, int vectors,          \
-    bool is_first) {                                                                                               \
-    if (vectors == 1) {                                                                                            \
-      ADD_PRODUCTS(rows, 1)                                                                                        \
-    } else {                                                                                                       \
-      ADD_PRODUCTS(rows, VECTORS)                                                                                  \
-    }                                                                                                              \
+#define PRODUCTS(rows)                                                                               \
+  static void ISA(products_##rows)(                                                                  \
+    float *m, const float *a, const float *next, int64_t line, int64_t channels, const float *u,     \
+    int64_t width, int vectors, bool is_first) {                                                     \
+    if (vectors == 1) ISA(add_patches)(rows, 1, m, a, next, line, channels, u, width, is_first);     \
+    else ISA(add_patches)(rows, VECTORS, m, a, next, line, channels, u, width, is_first);            \
   }
 
 EACH_TILE(PRODUCTS)
 
 typedef void (*ISA(products_function))(
-  float *, const float *, int64_t, int64_t, const float *, int64_t, int, bool);
+  float *, const float *, const float *, int64_t, int64_t, const float *, int64_t, int, bool);
 
 #define PRODUCTS_NAME(rows) ISA(products_##rows),
 static const ISA(products_function) ISA(products)[TILE_ROWS] = {EACH_TILE(PRODUCTS_NAME)};
@@ -158,7 +162,7 @@ INLINE void ISA(prefetch_tap)(
 }
 
 // columns[i][channel][x] := (G g)[i][x]
-INLINE void ISA(transform_columns)(
+INLINE void ISA(columns_of)(
   fs_winograd_scheme scheme, const fs_format format, float *columns, int64_t column_plane,
   const ISA(weight_block) *block) {
   for (int64_t c = 0; c < block->channels; c++)
@@ -171,17 +175,51 @@ INLINE void ISA(transform_columns)(
       }
 }
 
-// weights[j][channel] := columns[channel] G^T
-INLINE void ISA(transform_row)(
-  fs_winograd_scheme scheme, float *weights, int64_t weight_plane, const float *columns, int64_t channels,
-  int64_t width) {
+static __attribute__((noinline)) void ISA(transform_columns)(
+  const fs_convolution *op, float *columns, int64_t column_plane, const ISA(weight_block) *block) {
+  switch (op->format) {
+    case FS_FLOAT16: BY_SCHEME(ISA(columns_of), FS_FLOAT16, columns, column_plane, block) break;
+    case FS_BFLOAT16: BY_SCHEME(ISA(columns_of), FS_BFLOAT16, columns, column_plane, block) break;
+    default: BY_SCHEME(ISA(columns_of), FS_FLOAT32, columns, column_plane, block)
+  }
+}
+
+// The s-th product of a row in the order in which they are computed: the first and the last one, then pairs whose
+// weights have sums in common.
+INLINE int ISA(product_at)(fs_winograd_scheme scheme, int s) {
+  return s == 0 ? 0 : s == 1 ? scheme.products - 1 : s - 1;
+}
+
+// weights[k][channel] := (columns[channel] G^T)[j], where j is the k-th product of a pair.
+INLINE void ISA(transform_pair_at)(
+  fs_winograd_scheme scheme, const int pair, float *weights, int64_t weight_plane, const float *columns,
+  int64_t channels, const int64_t width) {
   for (int64_t c = 0; c < channels; c++, columns += 3 * width, weights += width)
-    for (int64_t n = 0; n < width; n += LANES) {
+    _Pragma("clang loop unroll(full)") for (int64_t n = 0; n < width; n += LANES) {
       vf t[FS_MOST_PRODUCTS];
       ISA(transform_weights)(
         scheme, t, ISA(load)(columns + n), ISA(load)(columns + width + n), ISA(load)(columns + 2 * width + n));
-      for (int j = 0; j < scheme.products; j++) ISA(store)(weights + j * weight_plane + n, t[j]);
+      ISA(store)(weights + n, t[ISA(product_at)(scheme, 2 * pair)]);
+      if (2 * pair + 1 < scheme.products)
+        ISA(store)(weights + weight_plane + n, t[ISA(product_at)(scheme, 2 * pair + 1)]);
     }
+}
+
+// With the pair as a constant, so that the others' weights are not computed.
+INLINE void ISA(transform_pair_of)(
+  fs_winograd_scheme scheme, int pair, float *weights, int64_t weight_plane, const float *columns, int64_t channels,
+  int64_t width) {
+  _Pragma("clang loop unroll(full)") for (int k = 0; k < (scheme.products + 1) / 2; k++)
+    if (k == pair && width == FS_PANEL)
+      ISA(transform_pair_at)(scheme, k, weights, weight_plane, columns, channels, FS_PANEL);
+    else if (k == pair) ISA(transform_pair_at)(scheme, k, weights, weight_plane, columns, channels, FS_PANEL / 2);
+}
+
+// A function by itself: among all others its loops would not get the registers that they need.
+static __attribute__((noinline)) void ISA(transform_pair)(
+  const fs_convolution *op, int pair, float *weights, int64_t weight_plane, const float *columns, int64_t channels,
+  int64_t width) {
+  BY_SCHEME(ISA(transform_pair_of), pair, weights, weight_plane, columns, channels, width)
 }
 
 // Writes LANES outputs of every pixel of a tile that lies inside, the first pixel being the row-th.
@@ -200,22 +238,35 @@ INLINE void ISA(finish_inside)(
     }
 }
 
-// Writes the outputs of all tiles of one panel.
-INLINE void ISA(winograd_outputs)(
-  const fs_convolution *op, fs_winograd_scheme scheme, const fs_winograd_layout *layout, int64_t begin, int64_t end,
-  int64_t column, const float *products) {
+// Where a tile's outputs belong: the row of its first pixel, and what of it lies inside the picture.
+typedef struct {
+  int64_t row, top, bottom, left, right;
+} ISA(tile_place);
+
+INLINE ISA(tile_place) ISA(place_of)(const fs_convolution *op, fs_winograd_scheme scheme, int64_t tile) {
   int64_t per_image = fs_winograd_tiles(op), across = fs_winograd_tiles_across(scheme, op->out_width, op->pad_left);
+  int64_t image = tile / per_image;
+  int64_t y = tile % per_image / across * scheme.outputs + fs_winograd_first_output(scheme, op->pad_top);
+  int64_t x = tile % per_image % across * scheme.outputs + fs_winograd_first_output(scheme, op->pad_left);
+  return (ISA(tile_place)){
+    (image * op->out_height + y) * op->out_width + x,
+    y < 0 ? -y : 0, op->out_height - y < scheme.outputs ? op->out_height - y : scheme.outputs,
+    x < 0 ? -x : 0, op->out_width - x < scheme.outputs ? op->out_width - x : scheme.outputs};
+}
+
+// Writes the outputs of all tiles of one panel.
+INLINE void ISA(outputs_of)(
+  fs_winograd_scheme scheme, const fs_convolution *op, const fs_winograd_layout *layout, int64_t begin, int64_t end,
+  int64_t column, const float *products) {
   int64_t columns = op->outputs - column < FS_PANEL ? op->outputs - column : FS_PANEL;
+  ISA(tile_place) place = ISA(place_of)(op, scheme, begin);
   for (int64_t t = begin; t < end; t++) {
-    int64_t image = t / per_image;
-    int64_t y = t % per_image / across * scheme.outputs + fs_winograd_first_output(scheme, op->pad_top);
-    int64_t x = t % per_image % across * scheme.outputs + fs_winograd_first_output(scheme, op->pad_left);
+    ISA(tile_place) next = ISA(place_of)(op, scheme, t + 1 < end ? t + 1 : t);
+    for (int64_t i = next.top; i < next.bottom; i++)
+      ISA(prefetch_output)(op, next.row + i * op->out_width + next.left, next.right - next.left, column, columns);
     int64_t group = (t - begin) / layout->rows, row = (t - begin) % layout->rows;
-    // What of the tile lies inside.
-    int64_t top = y < 0 ? -y : 0, bottom = op->out_height - y < scheme.outputs ? op->out_height - y : scheme.outputs;
-    int64_t left = x < 0 ? -x : 0, right = op->out_width - x < scheme.outputs ? op->out_width - x : scheme.outputs;
-    int64_t first_row = (image * op->out_height + y) * op->out_width + x;
-    bool is_inside = bottom - top == scheme.outputs && right - left == scheme.outputs && columns % LANES == 0;
+    bool is_inside = place.bottom - place.top == scheme.outputs && place.right - place.left == scheme.outputs &&
+                     columns % LANES == 0;
     float tile[FS_MOST_OUTPUTS * FS_MOST_OUTPUTS * FS_PANEL];
     for (int64_t c = 0; c < columns; c += LANES) {
       vf m[FS_MOST_PRODUCTS * FS_MOST_PRODUCTS];
@@ -230,64 +281,85 @@ INLINE void ISA(winograd_outputs)(
       for (int j = 0; j < scheme.outputs; j++)
         ISA(transform_output)(scheme, m + j, scheme.products);
       if (is_inside) {
-        ISA(finish_inside)(op, scheme, m, first_row, column + c);
+        ISA(finish_inside)(op, scheme, m, place.row, column + c);
         continue;
       }
       for (int i = 0; i < scheme.outputs; i++)
         for (int j = 0; j < scheme.outputs; j++)
           ISA(store)(tile + (i * scheme.outputs + j) * FS_PANEL + c, m[i * scheme.products + j]);
     }
-    for (int64_t i = top; i < bottom && !is_inside; i++)
+    for (int64_t i = place.top; i < place.bottom && !is_inside; i++)
       ISA(finish)(
-        op, tile + (i * scheme.outputs + left) * FS_PANEL, first_row + i * op->out_width + left, right - left, column,
-        columns);
+        op, tile + (i * scheme.outputs + place.left) * FS_PANEL, place.row + i * op->out_width + place.left,
+        place.right - place.left, column, columns);
+    place = next;
   }
+}
+
+static __attribute__((noinline)) void ISA(winograd_outputs)(
+  const fs_convolution *op, const fs_winograd_layout *layout, int64_t begin, int64_t end, int64_t column,
+  const float *products) {
+  BY_SCHEME(ISA(outputs_of), op, layout, begin, end, column, products)
 }
 
 #include "winograd_few_body.h"
 
 // products (+)= patches x weights for one product and the rows of one group.
 INLINE void ISA(multiply_group)(
-  const fs_winograd_layout *layout, float *products, const float *patches, const float *weights, int64_t rows,
-  int64_t channels, int64_t width, bool is_first) {
+  const fs_winograd_layout *layout, float *products, const float *patches, const float *next, const float *weights,
+  int64_t rows, int64_t channels, int64_t width, bool is_first) {
   for (int64_t n = 0; n < width; n += VECTORS * LANES)
     for (int64_t r = 0; r < rows; r += TILE_ROWS)
       ISA(products)[(rows - r < TILE_ROWS ? rows - r : TILE_ROWS) - 1](
-        products + r * FS_PANEL + n, patches + r * FS_LINE, layout->rows * FS_LINE, channels, weights + n, width,
-        width - n < VECTORS * LANES ? 1 : VECTORS, is_first);
+        products + r * FS_PANEL + n, patches + r * FS_LINE, next + r * FS_LINE, layout->rows * FS_LINE, channels,
+        weights + n, width, width - n < VECTORS * LANES ? 1 : VECTORS, is_first);
 }
 
-// products (+)= patches x weights for one block of channels and all tiles of a part.
+// products (+)= patches x weights for one block of channels and all tiles of a part. The weights of a pair of products
+// stay in the first-level cache while all tiles use them.
 INLINE void ISA(multiply_block)(
-  fs_winograd_scheme scheme, const fs_format format, const fs_winograd_layout *layout, int64_t tiles, float *products,
-  const float *patches, const ISA(weight_block) *block, bool is_first, float *columns, float *weights) {
+  const fs_convolution *op, fs_winograd_scheme scheme, const fs_format format, const fs_winograd_layout *layout,
+  int64_t tiles, float *products, const float *patches, const ISA(weight_block) *block, bool is_first, float *columns,
+  float *weights) {
   if (ISA(multiply_few)(scheme, format, layout, tiles, products, patches, block, is_first)) return;
-  ISA(transform_columns)(scheme, format, columns, layout->column_plane, block);
-  for (int64_t i = 0; i < scheme.products; i++) {
-    ISA(transform_row)(
-      scheme, weights, layout->weight_plane, columns + i * layout->column_plane, block->channels, block->width);
-    const float *row = patches + scheme.point[i] * layout->groups * scheme.points * layout->plane;
-    for (int64_t t = 0; t < tiles; t += layout->rows, row += scheme.points * layout->plane)
-      for (int64_t j = 0; j < scheme.products; j++, products += layout->product_plane) {
-        if (t == 0) {
-          // Evenly among all products.
-          const int parts = scheme.products * scheme.products / 9, index = (int)(i * scheme.products + j);
-          int64_t share = (block->channels + parts - 1) / parts;
-          if (index < 9 * parts) ISA(prefetch_tap)(format, block, index / parts, index % parts * share, share);
+  ISA(transform_columns)(op, columns, layout->column_plane, block);
+  const int parts = scheme.products * scheme.products / 9;
+  const int64_t share = (block->channels + parts - 1) / parts, step = scheme.points * layout->plane;
+  for (int i = 0; i < scheme.products; i++) {
+    const float *row = patches + scheme.point[i] * layout->groups * step;
+    for (int first = 0; first < scheme.products; first += 2) {
+      const int end = first + 2 < scheme.products ? first + 2 : scheme.products;
+      ISA(transform_pair)(
+        op, first / 2, weights, layout->weight_plane, columns + i * layout->column_plane, block->channels,
+        block->width);
+      for (int64_t g = 0; g < layout->groups; g++)
+        for (int s = first; s < end; s++) {
+          // The next block's weights come evenly among all products.
+          const int index = i * scheme.products + s;
+          if (g == 0 && index < 9 * parts)
+            ISA(prefetch_tap)(format, block, index / parts, index % parts * share, share);
+          const int64_t j = ISA(product_at)(scheme, s), tile = g * layout->rows;
+          // After the last group comes the next pair's first one, after the last pair the next row.
+          const int64_t next_group = s + 1 < end ? g : g + 1 < layout->groups ? g + 1 : 0;
+          const int after = s + 1 < end ? s + 1 : next_group > 0 ? first : end;
+          const float *next = after < scheme.products
+            ? row + next_group * step + scheme.point[ISA(product_at)(scheme, after)] * layout->plane
+            : row + layout->groups * step;
+          ISA(multiply_group)(
+            layout, products + ((i * layout->groups + g) * scheme.products + j) * layout->product_plane,
+            row + g * step + scheme.point[j] * layout->plane, next, weights + (s - first) * layout->weight_plane,
+            tiles - tile < layout->rows ? tiles - tile : layout->rows, block->channels, block->width, is_first);
         }
-        ISA(multiply_group)(
-          layout, products, row + scheme.point[j] * layout->plane, weights + j * layout->weight_plane,
-          tiles - t < layout->rows ? tiles - t : layout->rows, block->channels, block->width, is_first);
-      }
+    }
   }
 }
 
 INLINE void ISA(winograd_of)(
-  const fs_convolution *op, fs_winograd_scheme scheme, int64_t begin, int64_t end, int64_t panel_begin,
+  fs_winograd_scheme scheme, const fs_convolution *op, int64_t begin, int64_t end, int64_t panel_begin,
   int64_t panel_end, const float *patches, float *scratch) {
   fs_winograd_layout layout = fs_winograd_layout_of(op, end - begin);
   float *columns = scratch, *weights = columns + scheme.products * layout.column_plane;
-  float *products = weights + scheme.products * layout.weight_plane;
+  float *products = weights + 2 * layout.weight_plane;
   int64_t padded = op->format == FS_BFLOAT16 ? fs_bfloat16_padded(op->channels) : op->channels;
   for (int64_t panel = panel_begin; panel < panel_end; panel++) {
     int64_t column = panel * FS_PANEL, width = ISA(panel_width)(op, column);
@@ -297,7 +369,8 @@ INLINE void ISA(winograd_of)(
       ISA(weight_block) block = {
         op->weights, column * padded * 9 + channel * width, padded * width, channels, width};
 #define MULTIPLY(format) \
-  ISA(multiply_block)(scheme, format, &layout, end - begin, products, patch, &block, channel == 0, columns, weights)
+  ISA(multiply_block)( \
+    op, scheme, format, &layout, end - begin, products, patch, &block, channel == 0, columns, weights)
       switch (op->format) {
         case FS_FLOAT16: MULTIPLY(FS_FLOAT16); break;
         case FS_BFLOAT16: MULTIPLY(FS_BFLOAT16); break;
@@ -306,14 +379,14 @@ INLINE void ISA(winograd_of)(
 #undef MULTIPLY
       patch += scheme.points * layout.groups * scheme.points * layout.plane;
     }
-    ISA(winograd_outputs)(op, scheme, &layout, begin, end, column, products);
+    ISA(winograd_outputs)(op, &layout, begin, end, column, products);
   }
 }
 
 static void ISA(winograd)(
   const fs_convolution *op, int64_t begin, int64_t end, int64_t panel_begin, int64_t panel_end, const float *patches,
   float *scratch) {
-  BY_SCHEME(ISA(winograd_of), begin, end, panel_begin, panel_end, patches, scratch)
+  BY_SCHEME(ISA(winograd_of), op, begin, end, panel_begin, panel_end, patches, scratch)
 }
 
 #undef BY_SCHEME

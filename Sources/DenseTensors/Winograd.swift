@@ -31,7 +31,7 @@ enum Winograd {
     let mostTiles = mostProducts / products
     // Where panels are few, every thread's share comes from parts.
     let wanted = (4 * ThreadPool.width + panels - 1) / panels
-    let limit = max(fewestTiles, min(mostTiles, fitting / wanted))
+    let limit = max(fewestTiles, min(mostTiles, fitting / wanted) / grain * grain)
     let parts = max((tiles + limit - 1) / limit, min(wanted, tiles / fewestTiles), 1)
     let size = ((tiles + parts - 1) / parts + grain - 1) / grain * grain
     return (size, min(max(fitting / size, 1), parts))
