@@ -21,7 +21,9 @@ INLINE void ISA(add_products)(
   }
 }
 
-// The end of the channels from c on that are added up without another prefetch.
+INLINE int64_t ISA(line_count)(int64_t channels) { return (channels + LINE_FLOATS - 1) / LINE_FLOATS; }
+
+// The end of the line of channels from c on.
 INLINE int64_t ISA(line_end)(int64_t c, int64_t channels) {
   return c + LINE_FLOATS < channels ? c + LINE_FLOATS : channels;
 }
@@ -29,16 +31,19 @@ INLINE int64_t ISA(line_end)(int64_t c, int64_t channels) {
 // tile[r][v] := the sum over taps and channels; pointers[tap x TILE_ROWS + r] is the tap's pixel of output row r.
 INLINE void ISA(multiply_tile)(
   const int rows, const int vectors, float *tile, int64_t tile_stride, const float *const *pointers, int64_t taps,
-  int64_t channels, const float *b, int64_t width, bool resume) {
+  int64_t channels, const float *b, int64_t width, ISA(fetch) fetch, bool resume) {
+  const int64_t lines = taps * ISA(line_count)(channels);
   vf acc[TILE_ROWS][VECTORS];
   _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++)
     _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++)
       acc[r][v] = resume ? ISA(load)(tile + r * tile_stride + v * LANES) : (vf){0};
-  for (int64_t tap = 0; tap < taps; tap++) {
+  for (int64_t tap = 0, line = 0, fetched = 0; tap < taps; tap++) {
     const float *a[TILE_ROWS];
     _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) a[r] = pointers[tap * TILE_ROWS + r];
-    for (int64_t c = 0; c < channels; c += LINE_FLOATS)
+    for (int64_t c = 0; c < channels; c += LINE_FLOATS) {
+      fetched = ISA(fetch_more)(fetch, fetched, ++line, lines);
       ISA(add_products)(rows, vectors, acc, a, c, ISA(line_end)(c, channels), b + c * width, width);
+    }
     b += channels * width;
   }
   _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++)
@@ -46,18 +51,19 @@ INLINE void ISA(multiply_tile)(
       ISA(store)(tile + r * tile_stride + v * LANES, acc[r][v]);
 }
 
-#define TILE(rows)                                                                                  \
-  static void ISA(tile_##rows)(                                                                     \
-    float *tile, int64_t tile_stride, const float *const *pointers, int64_t taps, int64_t channels, \
-    const float *b, int64_t width, int vectors, bool resume) {                                      \
-    if (vectors == 1) ISA(multiply_tile)(rows, 1, tile, tile_stride, pointers, taps, channels, b, width, resume); \
-    else ISA(multiply_tile)(rows, VECTORS, tile, tile_stride, pointers, taps, channels, b, width, resume); \
+#define TILE(rows)                                                                                       \
+  static void ISA(tile_##rows)(                                                                          \
+    float *tile, int64_t tile_stride, const float *const *pointers, int64_t taps, int64_t channels,      \
+    const float *b, int64_t width, ISA(fetch) fetch, int vectors, bool resume) {                         \
+    if (vectors == 1)                                                                                    \
+      ISA(multiply_tile)(rows, 1, tile, tile_stride, pointers, taps, channels, b, width, fetch, resume); \
+    else ISA(multiply_tile)(rows, VECTORS, tile, tile_stride, pointers, taps, channels, b, width, fetch, resume); \
   }
 
 EACH_TILE(TILE)
 
 typedef void (*ISA(tile_function))(
-  float *, int64_t, const float *const *, int64_t, int64_t, const float *, int64_t, int, bool);
+  float *, int64_t, const float *const *, int64_t, int64_t, const float *, int64_t, ISA(fetch), int, bool);
 
 #define TILE_NAME(rows) ISA(tile_##rows),
 static const ISA(tile_function) ISA(tiles)[TILE_ROWS] = {EACH_TILE(TILE_NAME)};
@@ -66,10 +72,10 @@ static const ISA(tile_function) ISA(tiles)[TILE_ROWS] = {EACH_TILE(TILE_NAME)};
 // the sum goes on from what the tile holds.
 INLINE void ISA(multiply_more)(
   float *tile, int64_t tile_stride, int64_t rows, int64_t columns, const float *const *pointers, int64_t taps,
-  int64_t channels, const float *panel, int64_t width, bool resume) {
+  int64_t channels, const float *panel, int64_t width, ISA(fetch) fetch, bool resume) {
   for (int64_t c = 0; c < columns; c += VECTORS * LANES)
     ISA(tiles)[rows - 1](
-      tile + c, tile_stride, pointers, taps, channels, panel + c, width,
+      tile + c, tile_stride, pointers, taps, channels, panel + c, width, c == 0 ? fetch : (ISA(fetch)){0},
       width - c < VECTORS * LANES ? 1 : VECTORS, resume);
 }
 
@@ -77,7 +83,7 @@ INLINE void ISA(multiply_more)(
 INLINE void ISA(multiply_whole)(
   const int rows, const ISA(place) *place, const float *sums, const void *const *pointers, int64_t channels,
   const float *b) {
-  const int64_t lines = (channels + LINE_FLOATS - 1) / LINE_FLOATS;
+  const int64_t lines = ISA(line_count)(channels);
   const float *a[TILE_ROWS];
   vf acc[TILE_ROWS][VECTORS];
   _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) {
@@ -85,8 +91,9 @@ INLINE void ISA(multiply_whole)(
     _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++)
       acc[r][v] = sums ? ISA(load)(sums + r * FS_PANEL + v * LANES) : (vf){0};
   }
-  for (int64_t line = 0, row = 0; line < lines; line++, b += LINE_FLOATS * VECTORS * LANES) {
+  for (int64_t line = 0, row = 0, fetched = 0; line < lines; line++, b += LINE_FLOATS * VECTORS * LANES) {
     for (; row * lines < (line + 1) * rows; row++) ISA(prefetch_row)(place, row);
+    fetched = ISA(fetch_more)(place->fetch, fetched, line + 1, lines);
     const int64_t c = line * LINE_FLOATS;
     ISA(add_products)(rows, VECTORS, acc, a, c, ISA(line_end)(c, channels), b, VECTORS * LANES);
   }
@@ -103,7 +110,8 @@ static bool ISA(multiply_last)(
   if (taps == 1 && ISA(is_whole)(place->op, place->columns)) switch (place->rows) { EACH_TILE(WHOLE_TILE) }
   if (taps == 1) ISA(prefetch_output)(place->op, place->row, place->rows, place->column, place->columns);
   ISA(multiply_more)(
-    tile, FS_PANEL, place->rows, place->columns, (const float *const *)pointers, taps, channels, panel, width, resume);
+    tile, FS_PANEL, place->rows, place->columns, (const float *const *)pointers, taps, channels, panel, width,
+    place->fetch, resume);
   return true;
 }
 

@@ -58,19 +58,19 @@ static void ISA(convolve_halves)(
             widen(block + t * count * width, packed, tap + t, channel, count, channels, width);
           // The weights of the next block, which follow, are on their way meanwhile.
           const char *next = (const char *)(packed + (tap * padded_channels + channel + tap_count * count) * width);
-          int64_t ahead = tap_count * count * width * 2, share = (ahead + tile_count - 1) / tile_count;
+          int64_t ahead = tap_count * count * width * 2;
           bool is_first = tap + channel == 0, is_last = tap + tap_count == taps && channel + count == channels;
           for (int64_t i = 0; i < tile_count; i++) {
             int64_t row = begins[i], rows = begins[i + 1] - row;
             float *tile = tiles + (row - chunk) * FS_PANEL;
-            ISA(place) place = {op, row, rows, column, columns};
-            for (int64_t line = i * share; line < (i + 1) * share; line += 64) __builtin_prefetch(next + line);
+            ISA(place) place = {op, row, rows, column, columns, ISA(fetch_part)(next, ahead, i, tile_count)};
             for (int64_t t = 0; t < tap_count; t++)
               for (int64_t r = 0; r < rows; r++)
                 part[t * TILE_ROWS + r] = (const float *)pointers[i][(tap + t) * TILE_ROWS + r] + channel;
             if (!is_last)
               ISA(multiply_more)(
-                tile, FS_PANEL, rows, columns, (const float *const *)part, tap_count, count, block, width, !is_first);
+                tile, FS_PANEL, rows, columns, (const float *const *)part, tap_count, count, block, width, place.fetch,
+                !is_first);
             else if (ISA(multiply_last)(&place, tile, part, tap_count, count, block, width, !is_first))
               ISA(finish)(op, tile, row, rows, column, columns);
           }

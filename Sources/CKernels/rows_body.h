@@ -31,10 +31,30 @@ INLINE int64_t ISA(panel_width)(const fs_convolution *op, int64_t column) {
   return op->outputs - column <= FS_PANEL / 2 ? FS_PANEL / 2 : FS_PANEL;
 }
 
-// Where a tile belongs in the output.
+// Memory to have on its way to the second-level cache while something else is computed.
+typedef struct {
+  const char *first;
+  int64_t bytes;
+} ISA(fetch);
+
+// The index-th of `count` parts of the lines of `bytes` bytes.
+INLINE ISA(fetch) ISA(fetch_part)(const char *first, int64_t bytes, int64_t index, int64_t count) {
+  enum { LINE = 64 };
+  const int64_t lines = (bytes + LINE - 1) / LINE, begin = lines * index / count;
+  return (ISA(fetch)){first + begin * LINE, (lines * (index + 1) / count - begin) * LINE};
+}
+
+// Goes on from the byte `done` to where it should be after `step` of `steps`; returns that.
+INLINE int64_t ISA(fetch_more)(ISA(fetch) fetch, int64_t done, int64_t step, int64_t steps) {
+  for (; done * steps < fetch.bytes * step; done += 64) __builtin_prefetch(fetch.first + done, 0, 2);
+  return done;
+}
+
+// Where a tile belongs in the output, and what to fetch along with it.
 typedef struct {
   const fs_convolution *op;
   int64_t row, rows, column, columns;
+  ISA(fetch) fetch;
 } ISA(place);
 
 // Where a gated output is written as bfloat16.
@@ -210,11 +230,14 @@ static void ISA(convolve_tiles)(
       int64_t column = panel * FS_PANEL;
       int64_t columns = op->outputs - column < FS_PANEL ? op->outputs - column : FS_PANEL;
       int64_t width = ISA(panel_width)(op, column);
+      const char *panel_weights = weights + column * column_bytes;
       for (int64_t i = 0; i < tiles; i++) {
         int64_t row = begins[i], rows = begins[i + 1] - row;
-        ISA(place) place = {op, row, rows, column, columns};
+        // The next panel's weights come evenly among this one's tiles.
+        const int64_t ahead = panel + 1 < panel_end ? FS_PANEL * column_bytes : 0;
+        ISA(place) place = {op, row, rows, column, columns, ISA(fetch_part)(panel_weights + ahead, ahead, i, tiles)};
         if (taps > 1) ISA(prefetch_output)(op, row, rows, column, columns);
-        if (multiply(&place, tile, pointers[i], taps, weights + column * column_bytes, width))
+        if (multiply(&place, tile, pointers[i], taps, panel_weights, width))
           ISA(finish)(op, tile, row, rows, column, columns);
       }
     }

@@ -168,7 +168,7 @@ INLINE void ISA(convolve_chunks)(
         const char *weights = (const char *)op->weights + column * panel_bytes;
         for (int64_t block = 0; block < t->rows; block += BLOCK_LINES) {
           const int64_t rows = t->rows - block < BLOCK_LINES ? t->rows - block : BLOCK_LINES;
-          const ISA(place) place = {op, t->row + block, rows, column, columns};
+          const ISA(place) place = {op, t->row + block, rows, column, columns, {0}};
           const int64_t tile = waiting_tiles > 1 ? (panel - panel_begin) * blocks + block / BLOCK_LINES : 0;
           float *earlier = waiting + tile * TILE_FLOATS;
           t->ahead = ISA(look_ahead)(t, panel, panel_begin, panel_end, block / BLOCK_LINES, row_end);
