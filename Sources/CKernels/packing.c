@@ -17,7 +17,8 @@ static int64_t output_bytes(fs_format format, int64_t channels, int64_t taps) {
 }
 
 int64_t fs_packed_bytes(fs_format format, int64_t outputs, int64_t channels, int64_t taps) {
-  if (fs_is_few(format, outputs, taps)) return outputs * taps * fs_padded_lines(channels) * (format == FS_FLOAT16 ? 2 : 4);
+  if (fs_is_few(format, outputs, taps))
+    return outputs * taps * fs_padded_lines(channels) * (format == FS_FLOAT16 ? 2 : 4);
   return fs_padded_outputs(outputs) * output_bytes(format, channels, taps);
 }
 

@@ -44,8 +44,8 @@ INLINE vf ISA(min)(vf bound, vf x) {
 }
 
 // e^x for x limited to [-87.3, 88.3], relative error below 2e-7: 2^n e^r with n = round(x / ln 2) and, on
-// |r| <= ln 2 / 2, the polynomial 1 + ... of degree 5 whose largest relative error, 9e-8, is smallest. ln 2 is taken off
-// in two parts, the first of which is exact in n. What is not a number may become one.
+// |r| <= ln 2 / 2, the polynomial 1 + ... of degree 5 whose largest relative error, 9e-8, is smallest. ln 2 is taken
+// off in two parts, the first of which is exact in n. What is not a number may become one.
 INLINE vf ISA(exp)(vf x) {
   x = ISA(min)(ISA(splat)(88.3f), ISA(max)(ISA(splat)(-87.3f), x));
   vf shifted = x * 1.44269504f + 12582912.0f;  // 1.5 x 2^23: the sum's low mantissa bits are n
@@ -65,8 +65,8 @@ INLINE vf ISA(exp)(vf x) {
 INLINE vf ISA(swish)(vf x, float factor) { return x / (1.0f + ISA(exp)(x * -factor)); }
 INLINE vf ISA(silu)(vf x) { return ISA(swish)(x, 1.0f); }
 
-// x / y for normal y of no extreme size, within two units in the last place where the CPU estimates inverses: division is
-// the slowest of all operations.
+// x / y for normal y of no extreme size, within two units in the last place where the CPU estimates inverses: division
+// is the slowest of all operations.
 INLINE vf ISA(quotient)(vf x, vf y) {
 #if LANES == 16
   vf inverse = (vf)_mm512_rcp14_ps((__m512)y);

@@ -60,7 +60,7 @@ INLINE void ISA(patches_of)(
   }
 }
 
-// A function for the scheme that the layer takes, which is a constant in it, so that the loops over a tile are unrolled.
+// A function for the scheme that the layer takes, a constant in it, so that the loops over a tile are unrolled.
 #define BY_SCHEME(function, ...)                                                                    \
   switch (fs_winograd_choice_of(op)) {                                                              \
     case FS_WINOGRAD_SMALL: function(fs_winograd_schemes[FS_WINOGRAD_SMALL], __VA_ARGS__); break; \
@@ -151,8 +151,8 @@ INLINE void ISA(transform_column)(
     ISA(load_weights)(block->weights, format, top + 6 * block->tap, is_second));
 }
 
-// Has some of the next block's weights of a tap on their way to the cache: taps are nine streams, which the CPU does not
-// follow far.
+// Has some of the next block's weights of a tap on their way to the cache: taps are nine streams, which the CPU does
+// not follow far.
 INLINE void ISA(prefetch_tap)(
   const fs_format format, const ISA(weight_block) *block, int64_t tap, int64_t channel, int64_t count) {
   const int64_t size = format == FS_FLOAT32 ? sizeof(float) : sizeof(uint16_t);
@@ -315,6 +315,12 @@ INLINE void ISA(multiply_group)(
         weights + n, width, width - n < VECTORS * LANES ? 1 : VECTORS, is_first);
 }
 
+// The patches of a group for the s-th product of a row.
+INLINE const float *ISA(patches_at)(
+  fs_winograd_scheme scheme, const fs_winograd_layout *layout, const float *row, int64_t group, int s) {
+  return row + (group * scheme.points + scheme.point[ISA(product_at)(scheme, s)]) * layout->plane;
+}
+
 // products (+)= patches x weights for one block of channels and all tiles of a part. The weights of a pair of products
 // stay in the first-level cache while all tiles use them.
 INLINE void ISA(multiply_block)(
@@ -323,32 +329,29 @@ INLINE void ISA(multiply_block)(
   float *weights) {
   if (ISA(multiply_few)(scheme, format, layout, tiles, products, patches, block, is_first)) return;
   ISA(transform_columns)(op, columns, layout->column_plane, block);
-  const int parts = scheme.products * scheme.products / 9;
-  const int64_t share = (block->channels + parts - 1) / parts, step = scheme.points * layout->plane;
-  for (int i = 0; i < scheme.products; i++) {
-    const float *row = patches + scheme.point[i] * layout->groups * step;
-    for (int first = 0; first < scheme.products; first += 2) {
-      const int end = first + 2 < scheme.products ? first + 2 : scheme.products;
-      ISA(transform_pair)(
-        op, first / 2, weights, layout->weight_plane, columns + i * layout->column_plane, block->channels,
-        block->width);
-      for (int64_t g = 0; g < layout->groups; g++)
+  const int count = scheme.products, parts = count * count / 9;
+  const int64_t share = (block->channels + parts - 1) / parts, groups = layout->groups;
+  for (int i = 0; i < count; i++, columns += layout->column_plane) {
+    const float *row = patches + scheme.point[i] * groups * scheme.points * layout->plane;
+    for (int first = 0, end; first < count; first = end) {
+      end = first + 2 < count ? first + 2 : count;
+      ISA(transform_pair)(op, first / 2, weights, layout->weight_plane, columns, block->channels, block->width);
+      for (int64_t group = 0; group < groups; group++)
         for (int s = first; s < end; s++) {
           // The next block's weights come evenly among all products.
-          const int index = i * scheme.products + s;
-          if (g == 0 && index < 9 * parts)
+          const int index = i * count + s;
+          if (group == 0 && index < 9 * parts)
             ISA(prefetch_tap)(format, block, index / parts, index % parts * share, share);
-          const int64_t j = ISA(product_at)(scheme, s), tile = g * layout->rows;
-          // After the last group comes the next pair's first one, after the last pair the next row.
-          const int64_t next_group = s + 1 < end ? g : g + 1 < layout->groups ? g + 1 : 0;
-          const int after = s + 1 < end ? s + 1 : next_group > 0 ? first : end;
-          const float *next = after < scheme.products
-            ? row + next_group * step + scheme.point[ISA(product_at)(scheme, after)] * layout->plane
-            : row + layout->groups * step;
+          const float *next = s + 1 < end          ? ISA(patches_at)(scheme, layout, row, group, s + 1)
+                              : group + 1 < groups ? ISA(patches_at)(scheme, layout, row, group + 1, first)
+                              : end < count        ? ISA(patches_at)(scheme, layout, row, 0, end)
+                                                   : row + groups * scheme.points * layout->plane;
+          const int64_t product = (i * groups + group) * count + ISA(product_at)(scheme, s);
+          const int64_t left = tiles - group * layout->rows;
           ISA(multiply_group)(
-            layout, products + ((i * layout->groups + g) * scheme.products + j) * layout->product_plane,
-            row + g * step + scheme.point[j] * layout->plane, next, weights + (s - first) * layout->weight_plane,
-            tiles - tile < layout->rows ? tiles - tile : layout->rows, block->channels, block->width, is_first);
+            layout, products + product * layout->product_plane, ISA(patches_at)(scheme, layout, row, group, s), next,
+            weights + (s - first) * layout->weight_plane, left < layout->rows ? left : layout->rows, block->channels,
+            block->width, is_first);
         }
     }
   }
