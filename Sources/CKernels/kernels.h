@@ -122,8 +122,8 @@ typedef struct {
 // Floats of a cache line; the most tiles of a group.
 enum { FS_LINE = 16, FS_GROUP = 12 };
 
-// The most channels of a block. Deep ones are added to the products less often, but what is transformed of their weights
-// leaves the caches sooner, which pays where many tiles use it.
+// The most channels of a block. Deep ones are added to the products less often, but what is transformed of their
+// weights leaves the caches sooner, which pays where many tiles use it.
 enum { FS_DEPTH = 32, FS_LARGE_DEPTH = 64, FS_MANY_TILES = 64 };
 
 // Planes are an odd number of cache lines long: were they a multiple of 4096 bytes, they would share one cache set.
