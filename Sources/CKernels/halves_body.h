@@ -41,10 +41,8 @@ static void ISA(convolve_halves)(
   int64_t block_taps = channels < BLOCK ? BLOCK / channels : 1;
   int64_t chunk_rows = ISA(chunk_rows)(taps, pixels.bytes);
   for (int64_t chunk = row_begin; chunk < row_end; chunk += chunk_rows) {
-    int64_t tile_count = ISA(cut_tiles)(begins, chunk, chunk + chunk_rows < row_end ? chunk + chunk_rows : row_end);
-    for (int64_t i = 0; i < tile_count; i++)
-      ISA(gather)(op, &pixels, pointers[i], begins[i], begins[i + 1] - begins[i]);
-    if (taps == 1) ISA(spread)(pointers, begins, tile_count, pixels.bytes);
+    int64_t end = chunk + chunk_rows < row_end ? chunk + chunk_rows : row_end;
+    int64_t tile_count = ISA(gather_tiles)(op, &pixels, pointers, begins, chunk, end);
     for (int64_t panel = panel_begin; panel < panel_end; panel++) {
       int64_t column = panel * FS_PANEL;
       int64_t columns = op->outputs - column < FS_PANEL ? op->outputs - column : FS_PANEL;
@@ -69,7 +67,7 @@ static void ISA(convolve_halves)(
                 part[t * TILE_ROWS + r] = (const float *)pointers[i][(tap + t) * TILE_ROWS + r] + channel;
             if (!is_last)
               ISA(multiply_more)(
-                tile, FS_PANEL, rows, columns, (const float *const *)part, tap_count, count, block, width, place.fetch,
+                tile, rows, columns, (const float *const *)part, tap_count, count, block, width, place.fetch,
                 !is_first);
             else if (ISA(multiply_last)(&place, tile, part, tap_count, count, block, width, !is_first))
               ISA(finish)(op, tile, row, rows, column, columns);

@@ -206,6 +206,16 @@ INLINE int64_t ISA(cut_tiles)(int64_t *begins, int64_t begin, int64_t end) {
   return tiles;
 }
 
+// Cuts rows into tiles and gathers what they read. Returns how many there are; the index-th begins at begins[index].
+static int64_t ISA(gather_tiles)(
+  const fs_convolution *op, const fs_pixels *pixels, const void *pointers[][MAX_TAPS * TILE_ROWS], int64_t *begins,
+  int64_t begin, int64_t end) {
+  int64_t tiles = ISA(cut_tiles)(begins, begin, end);
+  for (int64_t i = 0; i < tiles; i++) ISA(gather)(op, pixels, pointers[i], begins[i], begins[i + 1] - begins[i]);
+  if (op->kernel_height * op->kernel_width == 1) ISA(spread)(pointers, begins, tiles, pixels->bytes);
+  return tiles;
+}
+
 // tile := the product of gathered rows with outputs of one panel, whose packed rows are `width` wide; or false, and the
 // tile has been finished at its place.
 typedef bool (*ISA(multiplication))(
@@ -223,19 +233,18 @@ static void ISA(convolve_tiles)(
   int64_t taps = op->kernel_height * op->kernel_width;
   int64_t chunk_rows = ISA(chunk_rows)(taps, pixels->bytes);
   for (int64_t chunk = row_begin; chunk < row_end; chunk += chunk_rows) {
-    int64_t tiles = ISA(cut_tiles)(begins, chunk, chunk + chunk_rows < row_end ? chunk + chunk_rows : row_end);
-    for (int64_t i = 0; i < tiles; i++) ISA(gather)(op, pixels, pointers[i], begins[i], begins[i + 1] - begins[i]);
-    if (taps == 1) ISA(spread)(pointers, begins, tiles, pixels->bytes);
+    int64_t end = chunk + chunk_rows < row_end ? chunk + chunk_rows : row_end;
+    int64_t tiles = ISA(gather_tiles)(op, pixels, pointers, begins, chunk, end);
     for (int64_t panel = panel_begin; panel < panel_end; panel++) {
       int64_t column = panel * FS_PANEL;
       int64_t columns = op->outputs - column < FS_PANEL ? op->outputs - column : FS_PANEL;
       int64_t width = ISA(panel_width)(op, column);
-      const char *panel_weights = weights + column * column_bytes;
+      // The next panel's weights come evenly among this one's tiles.
+      const char *panel_weights = weights + column * column_bytes, *next = panel_weights + width * column_bytes;
+      const int64_t ahead = panel + 1 < panel_end ? ISA(panel_width)(op, column + FS_PANEL) * column_bytes : 0;
       for (int64_t i = 0; i < tiles; i++) {
         int64_t row = begins[i], rows = begins[i + 1] - row;
-        // The next panel's weights come evenly among this one's tiles.
-        const int64_t ahead = panel + 1 < panel_end ? FS_PANEL * column_bytes : 0;
-        ISA(place) place = {op, row, rows, column, columns, ISA(fetch_part)(panel_weights + ahead, ahead, i, tiles)};
+        ISA(place) place = {op, row, rows, column, columns, ISA(fetch_part)(next, ahead, i, tiles)};
         if (taps > 1) ISA(prefetch_output)(op, row, rows, column, columns);
         if (multiply(&place, tile, pointers[i], taps, panel_weights, width))
           ISA(finish)(op, tile, row, rows, column, columns);

@@ -175,6 +175,7 @@ INLINE void ISA(columns_of)(
       }
 }
 
+// A function by itself, as others below: copied into the loops of every scheme and format it would be no faster.
 static __attribute__((noinline)) void ISA(transform_columns)(
   const fs_convolution *op, float *columns, int64_t column_plane, const ISA(weight_block) *block) {
   switch (op->format) {
@@ -215,7 +216,6 @@ INLINE void ISA(transform_pair_of)(
     else if (k == pair) ISA(transform_pair_at)(scheme, k, weights, weight_plane, columns, channels, FS_PANEL / 2);
 }
 
-// A function by itself: among all others its loops would not get the registers that they need.
 static __attribute__((noinline)) void ISA(transform_pair)(
   const fs_convolution *op, int pair, float *weights, int64_t weight_plane, const float *columns, int64_t channels,
   int64_t width) {

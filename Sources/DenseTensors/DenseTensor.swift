@@ -58,9 +58,7 @@ public struct DenseTensor<Scalar: DenseScalar>: Sendable {
   ///
   /// - Precondition: the tensor has such an element.
   public subscript(outer index: Int) -> DenseTensor {
-    precondition(index >= 0 && index < shape[0], "\(shape) has no element \(index)")
-    let inner = Shape(Array(shape.dimensions.dropFirst()))
-    return DenseTensor(storage.elements[index * inner.count..<(index + 1) * inner.count], shape: inner)
+    self[outer: index..<index + 1].reshaped(Shape(Array(shape.dimensions.dropFirst())))
   }
 
   /// Elements of the outermost dimension.

@@ -156,12 +156,10 @@ extension TextToImagePipeline {
     var failure: PipelineError?
     for batch in batches {
       let latents = batch.samples.map(\.state)
-      var next = 0..<0
-      while next.upperBound < latents.count {
+      for range in decodingRanges(of: latents.map(\.shape), with: autoencoder) {
         try Task.checkCancellation()
-        next = decodingRange(from: next.upperBound, of: latents.map(\.shape), with: autoencoder)
-        let images = try decode(Array(latents[next]), firstIndex: 0, with: autoencoder, memory: memory)
-        for (position, var image) in zip(next, images) {
+        let images = try decode(Array(latents[range]), firstIndex: 0, with: autoencoder, memory: memory)
+        for (position, var image) in zip(range, images) {
           let id = batch.images[position]
           if let flaw = image.pixels.withUnsafeBufferPointer(ImageFlaw.init) {
             failure = failure ?? .unusableImage(request: id.request, index: id.index, flaw: flaw)

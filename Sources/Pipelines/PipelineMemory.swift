@@ -84,7 +84,7 @@ extension TextToImagePipeline {
       denoising = max(denoising, try denoisingBytes(of: group))
       let autoencoder = autoencoderSlot.outline
       let shapes = Array(repeating: group.shape, count: min(group.images.count, batchSize))
-      let batch = decodingRange(from: 0, of: shapes, with: autoencoder).count
+      let batch = decodingRanges(of: shapes, with: autoencoder)[0].count
       let latents = DenseTensor<Float>(zeros: Shape([batch] + group.shape.dimensions))
       let plan = plans.plan(.decoding(latents.shape)) { autoencoder.decode(scaled: latents) }
       decoding = max(decoding, plan.peakBytes)

@@ -198,12 +198,11 @@ public struct TextToImagePipeline: Sendable {
     memory: ActivationMemory<ComputationKind>
   ) throws(ImageError) -> [GeneratedImage] {
     var images: [GeneratedImage] = []
-    while images.count < latents.count {
-      let next = decodingRange(from: images.count, of: latents.map(\.shape), with: autoencoder)
-      let batch = DenseTensor.stacking(Array(latents[next]))
+    for range in decodingRanges(of: latents.map(\.shape), with: autoencoder) {
+      let batch = DenseTensor.stacking(Array(latents[range]))
       let pixels = memory.run(.decoding(batch.shape)) { autoencoder.decode(scaled: batch) }
-      for index in next {
-        let own = pixels[outer: index - next.lowerBound]
+      for index in range {
+        let own = pixels[outer: index - range.lowerBound]
         let image = try Image(width: own.shape[1], height: own.shape[0], rgb: own.elements)
         images.append(GeneratedImage(index: firstIndex + index, image: image, latents: latents[index], pixels: own))
       }
@@ -211,9 +210,14 @@ public struct TextToImagePipeline: Sendable {
     return images
   }
 
-  /// Which latents of these shapes are decoded next: as many of one shape as are best decoded at once, or one.
-  func decodingRange(from first: Int, of shapes: [Shape], with autoencoder: AutoencoderKL) -> Range<Int> {
-    let some = first..<first + autoencoder.decodingBatch
-    return some.upperBound <= shapes.count && Set(shapes[some]).count == 1 ? some : first..<first + 1
+  /// Which latents of these shapes are decoded at once: as many of one shape as is best, or one.
+  func decodingRanges(of shapes: [Shape], with autoencoder: AutoencoderKL) -> [Range<Int>] {
+    let size = autoencoder.decodingBatch
+    var ranges: [Range<Int>] = []
+    while let first = ranges.last?.upperBound ?? shapes.indices.first, first < shapes.count {
+      let some = first..<first + size
+      ranges.append(some.upperBound <= shapes.count && Set(shapes[some]).count == 1 ? some : first..<first + 1)
+    }
+    return ranges
   }
 }
