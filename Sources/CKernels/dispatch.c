@@ -100,10 +100,9 @@ int64_t fs_pixel_margin(const fs_convolution *op) {
   return fs_tile_margin(op, is_int8 ? fs_int8_padded(op->channels) : 2 * fs_bfloat16_padded(op->channels));
 }
 
-int64_t fs_tile_rows(fs_format format) {
+int64_t fs_tile_rows(void) {
   enum { BLOCK_OF_TILES = 32 };
-  bool has_tiles = kernels()->tiles && (format == FS_BFLOAT16 || format == FS_INT8);
-  return has_tiles ? BLOCK_OF_TILES : 1;
+  return kernels()->tiles ? BLOCK_OF_TILES : 1;
 }
 
 void fs_convert_pixels(

@@ -71,6 +71,8 @@ const fs_kernels fs_avx512bf16 = KERNEL_TABLE("avx512bf16");
 #include "tiles_body.h"
 #include "tiles_convolution_body.h"
 #include "tiles_int8_body.h"
+#include "pieces_body.h"
+#include "pieces_convolution_body.h"
 #include "attention_tiles_body.h"
 
 #pragma clang attribute pop
@@ -78,6 +80,9 @@ const fs_kernels fs_avx512bf16 = KERNEL_TABLE("avx512bf16");
 #undef CONVOLVE_BFLOAT16
 #define CONVOLVE_BFLOAT16 \
   .convolve[FS_BFLOAT16] = ISA(convolve_bfloat16_tiles), .convert[FS_BFLOAT16] = ISA(convert_bfloat16)
+#undef CONVOLVE_FLOATS
+#define CONVOLVE_FLOATS \
+  .convolve[FS_FLOAT32] = ISA(convolve_floats_in_pieces), .convolve[FS_FLOAT16] = ISA(convolve_halves_in_pieces)
 #undef CONVOLVE_INT8
 #define CONVOLVE_INT8 .convolve[FS_INT8] = ISA(convolve_int8_tiles), .tiles = true
 #undef ATTEND_BFLOAT16

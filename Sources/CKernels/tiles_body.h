@@ -201,6 +201,13 @@ INLINE void ISA(sum_tiles)(
   if (rows > 1 && columns > 1) _tile_stored(3, target + lower + TILE_BYTES, SUM_STRIDE);
 }
 
+// use(rows, columns) with as many tiles as hold so many rows and so wide a panel.
+#define BY_TILES(use, row_count, width)                                   \
+  if ((row_count) > TILE_LINES && (width) > TILE_LINES) use(2, 2);         \
+  else if ((row_count) > TILE_LINES) use(2, 1);                            \
+  else if ((width) > TILE_LINES) use(1, 2);                                \
+  else use(1, 1);
+
 // The same for as many tiles as `rows` and the panel's `width` ask for.
 INLINE void ISA(sum_block)(
   const ISA(tiling) *t, const bool is_int8, const bool every_product, ISA(start) start, void *sums, ISA(lines) a,
@@ -209,10 +216,6 @@ INLINE void ISA(sum_block)(
 #define SUM_TILES(rows, columns) \
   ISA(sum_tiles)(                \
     t, rows, columns, is_int8, every_product, start, sums, a, weights, width, begin, end, companion, work)
-  const bool is_tall = rows > TILE_LINES, is_wide = width > TILE_LINES;
-  if (is_tall && is_wide) SUM_TILES(2, 2);
-  else if (is_tall) SUM_TILES(2, 1);
-  else if (is_wide) SUM_TILES(1, 2);
-  else SUM_TILES(1, 1);
+  BY_TILES(SUM_TILES, rows, width)
 #undef SUM_TILES
 }

@@ -107,6 +107,8 @@ INLINE float ISA(sum)(vf v) {
   return (fours[0][0] + fours[0][2]) + (fours[0][1] + fours[0][3]);
 }
 
+#define CONVOLVE_FLOATS .convolve[FS_FLOAT32] = ISA(convolve), .convolve[FS_FLOAT16] = ISA(convolve_float16)
+
 #define CONVOLVE_WIDENED_BFLOAT16 .convolve[FS_BFLOAT16] = ISA(convolve_bfloat16)
 
 #define ATTEND_ROUNDED .pack_keys[1] = ISA(pack_rounded_keys), .attend[1] = ISA(attend_rounded)
@@ -116,8 +118,7 @@ INLINE float ISA(sum)(vf v) {
 #define KERNEL_TABLE(label) \
   { \
     .name = label, \
-    .convolve[FS_FLOAT32] = ISA(convolve), \
-    .convolve[FS_FLOAT16] = ISA(convolve_float16), \
+    CONVOLVE_FLOATS, \
     CONVOLVE_BFLOAT16, \
     CONVOLVE_INT8, \
     .convert[FS_INT8] = ISA(convert_int8), \

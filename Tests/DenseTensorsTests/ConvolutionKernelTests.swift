@@ -119,13 +119,13 @@ extension KernelTests {
 
   /// Blocks of channels are summed on their own, and so the shorter sums win back what the transforms lose: measured,
   /// 1.04e-6 with small tiles, 3.0e-6 with large ones and 0.22e-6 with upsampling, where the plain sum has 0.90e-6.
-  static let accuracies: [(shape: ConvolutionProblem, ratio: Double)] = [
-    (ConvolutionProblem(height: 12, width: 12), 1.3), (ConvolutionProblem(height: 18, width: 18), 3.5),
-    (ConvolutionProblem(height: 11, width: 11, upsampling: 2), 0.5),
+  static let accuracies: [(shape: ConvolutionProblem, most: Double)] = [
+    (ConvolutionProblem(height: 12, width: 12), 1.15e-6), (ConvolutionProblem(height: 18, width: 18), 3.1e-6),
+    (ConvolutionProblem(height: 11, width: 11, upsampling: 2), 0.4e-6),
   ]
 
   @Test(arguments: instructionSets, accuracies)
-  func accuracyOfWinograd(_ set: String, _ bound: (shape: ConvolutionProblem, ratio: Double)) {
+  func accuracyOfWinograd(_ set: String, _ bound: (shape: ConvolutionProblem, most: Double)) {
     var problem = bound.shape
     (problem.images, problem.channels, problem.outputs, problem.addends, problem.scale) = (1, 320, 32, [], 1)
     let data = problem.makeData()
@@ -138,7 +138,7 @@ extension KernelTests {
     }
     withInstructionSet(set) {
       let (winograd, direct) = (error(.winograd), error(.direct))
-      #expect(winograd < bound.ratio * direct && direct < 1e-6, "\(winograd), \(direct)")
+      #expect(winograd < bound.most && direct < 1e-6, "\(winograd), \(direct)")
     }
   }
 

@@ -155,7 +155,7 @@ private func toBFloat16(_ value: Float) -> Float {
 }
 
 extension ConvolutionProblem.Data {
-  fileprivate func with(weights: [Float]) -> Self {
+  func with(weights: [Float]) -> Self {
     Self(input: input, weights: weights, bias: bias, imageBias: imageBias, residual: residual)
   }
 
