@@ -100,9 +100,10 @@ int64_t fs_pixel_margin(const fs_convolution *op) {
   return fs_tile_margin(op, is_int8 ? fs_int8_padded(op->channels) : 2 * fs_bfloat16_padded(op->channels));
 }
 
-int64_t fs_tile_rows(void) {
+int64_t fs_tile_rows(fs_format format, int64_t channels) {
   enum { BLOCK_OF_TILES = 32 };
-  return kernels()->tiles ? BLOCK_OF_TILES : 1;
+  bool has_tiles = format == FS_BFLOAT16 || format == FS_INT8 || fs_pieces_pay(format, channels);
+  return kernels()->tiles && has_tiles ? BLOCK_OF_TILES : 1;
 }
 
 void fs_convert_pixels(

@@ -247,17 +247,16 @@ INLINE void ISA(convolve_pieces)(
   _tile_release();
 }
 
-// Of few channels most of a line would be empty.
-enum { ISA(FEWEST_CHANNELS) = 24 };
-
 static void ISA(convolve_floats_in_pieces)(
   const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
-  if (op->channels < ISA(FEWEST_CHANNELS)) return ISA(convolve)(op, row_begin, row_end, panel_begin, panel_end);
+  if (!fs_pieces_pay(op->format, op->channels))
+    return ISA(convolve)(op, row_begin, row_end, panel_begin, panel_end);
   ISA(convolve_pieces)(op, false, ISA(errands_of_floats), row_begin, row_end, panel_begin, panel_end);
 }
 
 static void ISA(convolve_halves_in_pieces)(
   const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
-  if (op->channels < ISA(FEWEST_CHANNELS)) return ISA(convolve_float16)(op, row_begin, row_end, panel_begin, panel_end);
+  if (!fs_pieces_pay(op->format, op->channels))
+    return ISA(convolve_float16)(op, row_begin, row_end, panel_begin, panel_end);
   ISA(convolve_pieces)(op, true, ISA(errands_of_halves), row_begin, row_end, panel_begin, panel_end);
 }

@@ -22,7 +22,7 @@ struct ConvolutionPieces {
     (self.rows, self.panels) = (rows, panels)
     let inputs = Int(operation.channels * operation.kernel_height * operation.kernel_width)
     let threads = ThreadPool.width
-    grain = Int(fs_tile_rows())
+    grain = Int(fs_tile_rows(operation.format, operation.channels))
     isOne = rows * panels * FS_PANEL * inputs <= 200_000 || threads == 1
     guard !isOne else {
       (rowPieces, panelPieces) = (1, 1)

@@ -2,7 +2,8 @@ import CKernels
 
 /// How packed weights are stored. Activations are floats in any case, and so are the sums of products.
 public enum WeightFormat: String, CaseIterable, Sendable {
-  /// With AMX, floats are multiplied in pieces of eight bits, in about half the time and no less exactly.
+  /// With AMX, and from 320 channels on, floats are multiplied in pieces of eight bits, in about half the time and no
+  /// less exactly.
   case float32
   /// Half the memory at the speed of ``float32``: the weights are rounded to halves, and nothing else is. Beyond 65504
   /// they are infinite.

@@ -29,7 +29,7 @@ extension KernelTests {
     }
   }
 
-  @Test(arguments: [32, 47, 320, 1300], Numbers.allCases)
+  @Test(arguments: [320, 331, 672, 1300], Numbers.allCases)
   func piecesLoseLessThanFloats(_ channels: Int, _ numbers: Numbers) {
     guard instructionSets.contains("amx") else { return }
     let problem = ConvolutionProblem(
@@ -44,12 +44,12 @@ extension KernelTests {
   /// What is not finite makes outputs that are not, and large finite numbers do not.
   @Test(arguments: instructionSets) func numbersThatAreNotFinite(_ set: String) {
     let problem = ConvolutionProblem(
-      images: 1, height: 1, width: 4, channels: 32, outputs: 16, kernel: (1, 1), padding: .init(0), addends: [],
+      images: 1, height: 1, width: 4, channels: 320, outputs: 16, kernel: (1, 1), padding: .init(0), addends: [],
       scale: 1)
     var data = problem.makeData()
     let large: Float = 3e38
     for (row, number) in [Float.nan, .infinity, large, -large].enumerated() {
-      for channel in 0..<32 { data.input[row * 32 + channel] = channel == 5 ? number : 0.001 }
+      for channel in 0..<320 { data.input[row * 320 + channel] = channel == 5 ? number : 0.001 }
     }
     withInstructionSet(set) {
       let result = problem.result(data.with(weights: data.weights.map { $0 / 2 }), .direct)

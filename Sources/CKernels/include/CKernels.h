@@ -55,7 +55,7 @@ enum { FS_PANEL = 32 };
 
 // What packed weights are stored as; sums are of floats.
 //
-// FS_FLOAT32: "amx" adds up products of pieces (pieces_body.h), which loses no more than elsewhere. But it takes
+// FS_FLOAT32: from 320 channels on "amx" adds up products of pieces (pieces_body.h), which loses no more. But it takes
 // subnormal numbers for 0, numbers near them lose their last bits, and infinity and numbers beyond 3.38e38 make NaN.
 // FS_FLOAT16: halves, widened before the product, which is that of floats.
 // FS_BFLOAT16: the upper halves of floats. "avx512bf16" and "amx" round the inputs to the same, add products by pairs
@@ -88,7 +88,7 @@ int64_t fs_pixel_bytes(fs_format format, int64_t channels);
 bool fs_reads_floats(fs_format format, int64_t channels, int64_t taps);
 
 // Parts of a convolution best hold a multiple of so many output rows.
-int64_t fs_tile_rows(void);
+int64_t fs_tile_rows(fs_format format, int64_t channels);
 
 // Converts `count` pixels, the first at `input` and `input_stride` floats apart, where fs_pixel_bytes is not 0. For
 // FS_INT8, a pixel that holds NaN or infinity makes every output that reads it NaN.
