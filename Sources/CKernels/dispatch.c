@@ -102,7 +102,7 @@ int64_t fs_pixel_margin(const fs_convolution *op) {
 
 int64_t fs_tile_rows(fs_format format, int64_t channels) {
   enum { BLOCK_OF_TILES = 32 };
-  bool has_tiles = format == FS_BFLOAT16 || format == FS_INT8 || fs_pieces_pay(format, channels);
+  bool has_tiles = format == FS_INT8 || fs_tiles_pay(format, channels);
   return kernels()->tiles && has_tiles ? BLOCK_OF_TILES : 1;
 }
 

@@ -48,13 +48,12 @@ INLINE void ISA(multiply_tile)(
       ISA(store)(tile + r * FS_PANEL + v * LANES, acc[r][v]);
 }
 
-#define TILE(rows)                                                                                       \
-  static void ISA(tile_##rows)(                                                                          \
-    float *tile, const float *const *pointers, int64_t taps, int64_t channels,      \
-    const float *b, int64_t width, ISA(fetch) fetch, int vectors, bool resume) {                         \
-    if (vectors == 1)                                                                                    \
-      ISA(multiply_tile)(rows, 1, tile, pointers, taps, channels, b, width, fetch, resume); \
-    else ISA(multiply_tile)(rows, VECTORS, tile, pointers, taps, channels, b, width, fetch, resume); \
+#define TILE(rows)                                                                                             \
+  static void ISA(tile_##rows)(                                                                                \
+    float *tile, const float *const *pointers, int64_t taps, int64_t channels, const float *b, int64_t width,  \
+    ISA(fetch) fetch, int vectors, bool resume) {                                                              \
+    if (vectors == 1) ISA(multiply_tile)(rows, 1, tile, pointers, taps, channels, b, width, fetch, resume);    \
+    else ISA(multiply_tile)(rows, VECTORS, tile, pointers, taps, channels, b, width, fetch, resume);           \
   }
 
 EACH_TILE(TILE)

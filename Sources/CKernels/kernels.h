@@ -220,14 +220,10 @@ static inline int64_t fs_tile_margin(const fs_convolution *op, int64_t channel_b
 const fs_kernels *fs_own_kernels(void);
 void fs_adopt_kernels(const fs_kernels *kernels);
 
-// Few channels of int8 are faster in vectors than in tiles: the sums of every tap have to be scaled.
-static inline bool fs_tiles_pay(fs_format format, int64_t channels) { return format != FS_INT8 || channels > 128; }
-
-// Whether weights of floats or halves are multiplied in pieces where there are tiles. With fewer channels the time goes
-// to splitting, and to the start and the end of sums.
-static inline bool fs_pieces_pay(fs_format format, int64_t channels) {
-  enum { FEWEST = 320 };
-  return (format == FS_FLOAT32 || format == FS_FLOAT16) && channels >= FEWEST;
+// Few channels are faster in vectors than in tiles: of int8, the sums of every tap have to be scaled; of floats and
+// halves, splitting into pieces takes what they save.
+static inline bool fs_tiles_pay(fs_format format, int64_t channels) {
+  return format == FS_BFLOAT16 || (format == FS_INT8 ? channels > 128 : channels >= 320);
 }
 
 // Whether AMX is there and the system lets this process use it (tiles.c).

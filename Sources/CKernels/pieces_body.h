@@ -23,8 +23,11 @@ INLINE void ISA(split)(char *row, vf low, vf high, const bool has_last) {
   }
 }
 
-// Work of vectors that is done along with products: six times per line.
+// Work of vectors that is done along with each product of pieces.
 typedef void (*ISA(errand))(void *context);
+
+// The products of a line's pieces.
+INLINE int64_t ISA(piece_products)(const bool has_last) { return has_last ? 6 : 5; }
 
 // sums[BLOCK_LINES][FS_PANEL] := `start` + the products of `lines` lines, for `rows` x `columns` tiles. `has_last`:
 // whether weights have a last piece.

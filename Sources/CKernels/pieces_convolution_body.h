@@ -11,7 +11,6 @@ typedef struct {
   const fs_convolution *op;
   fs_pixels pixels;
   int64_t taps, steps, lines;  // steps: the lines of a tap
-  bool halves;                 // weights are
   int64_t row_end, panel_begin, panel_end;
   int64_t chunk_rows, span, weight_lines;
 } ISA(piece_convolution);
@@ -50,8 +49,8 @@ typedef struct {
 } ISA(split_weights);
 
 INLINE ISA(split_weights) ISA(split_weights_of)(
-  const ISA(piece_convolution) *c, const ISA(piece_group) *g, char *target) {
-  const int64_t column = g->panel * FS_PANEL, channels = c->op->channels, size = c->halves ? 2 : 4;
+  const ISA(piece_convolution) *c, const ISA(piece_group) *g, const bool halves, char *target) {
+  const int64_t column = g->panel * FS_PANEL, channels = c->op->channels, size = halves ? 2 : 4;
   const int64_t width = ISA(panel_width)(c->op, column), tap = g->line / c->steps, step = g->line % c->steps;
   const int64_t first = column * c->taps * channels + (tap * channels + step * 2 * LANES) * width;
   return (ISA(split_weights)){
@@ -146,7 +145,7 @@ INLINE void ISA(split_pixel_rows)(ISA(split_pixels) *s, int64_t count) {
   }
 }
 
-// What is done along with a block's products, and how much of it six times per line.
+// What is done along with a block's products, and how much of it with each product of pieces.
 typedef struct {
   ISA(split_weights) weights;
   ISA(split_pixels) pixels;
@@ -184,15 +183,16 @@ INLINE void ISA(convolve_piece_groups)(
   ISA(rest) rests[2];
   ISA(errands) e = {.rest = NULL};
   ISA(piece_group) g = ISA(group_at)(c, row_begin, 0, c->panel_begin, 0), next;
-  e.weights = ISA(split_weights_of)(c, &g, weights[0]);
+  e.weights = ISA(split_weights_of)(c, &g, halves, weights[0]);
   ISA(split_weight_pairs)(&e.weights, halves, e.weights.left);
   for (int turn = 0; g.rows > 0; g = next, turn = !turn) {
     next = ISA(group_after)(c, &g);
-    const int64_t blocks = ISA(share)(g.rows, BLOCK_LINES), lines = g.end - g.line, times = PIECES * 2 * lines;
+    const int64_t blocks = ISA(share)(g.rows, BLOCK_LINES), lines = g.end - g.line;
+    const int64_t times = ISA(piece_products)(!halves) * lines;
     const int64_t column = g.panel * FS_PANEL, width = ISA(panel_width)(op, column);
     const bool is_first_panel = g.panel == c->panel_begin, is_last = g.end == c->lines;
     char *pixels = scratch + (g.line - g.begin) * PIECES_BYTES;
-    e.weights = ISA(split_weights_of)(c, &next, weights[!turn]);
+    e.weights = ISA(split_weights_of)(c, &next, halves, weights[!turn]);
     e.weight_share = ISA(share)(e.weights.left, blocks * times);
     if (is_first_panel) {
       ISA(begin_pixels)(&e.pixels, c, &g, 0, pixels);
@@ -235,7 +235,7 @@ INLINE void ISA(convolve_pieces)(
   if (row_begin >= row_end || panel_begin >= panel_end) return;
   ISA(piece_convolution) c = {
     .op = op, .pixels = {op->input, op->input_stride * (int64_t)sizeof(float), op->zeros, 0},
-    .taps = op->kernel_height * op->kernel_width, .steps = ISA(share)(op->channels, 2 * LANES), .halves = halves,
+    .taps = op->kernel_height * op->kernel_width, .steps = ISA(share)(op->channels, 2 * LANES),
     .row_end = row_end, .panel_begin = panel_begin, .panel_end = panel_end};
   c.lines = c.taps * c.steps;
   c.span = ISA(equal_parts)(c.lines, ISA(BLOCK_SPAN));
@@ -249,14 +249,14 @@ INLINE void ISA(convolve_pieces)(
 
 static void ISA(convolve_floats_in_pieces)(
   const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
-  if (!fs_pieces_pay(op->format, op->channels))
+  if (!fs_tiles_pay(op->format, op->channels))
     return ISA(convolve)(op, row_begin, row_end, panel_begin, panel_end);
   ISA(convolve_pieces)(op, false, ISA(errands_of_floats), row_begin, row_end, panel_begin, panel_end);
 }
 
 static void ISA(convolve_halves_in_pieces)(
   const fs_convolution *op, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
-  if (!fs_pieces_pay(op->format, op->channels))
+  if (!fs_tiles_pay(op->format, op->channels))
     return ISA(convolve_float16)(op, row_begin, row_end, panel_begin, panel_end);
   ISA(convolve_pieces)(op, true, ISA(errands_of_halves), row_begin, row_end, panel_begin, panel_end);
 }

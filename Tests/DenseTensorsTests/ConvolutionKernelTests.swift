@@ -130,14 +130,9 @@ extension KernelTests {
     (problem.images, problem.channels, problem.outputs, problem.addends, problem.scale) = (1, 320, 32, [], 1)
     let data = problem.makeData()
     let reference = problem.reference(data)
-    /// The root mean square of the errors, relative to the outputs.
-    func error(_ algorithm: ConvolutionProblem.Algorithm) -> Double {
-      let errors = zip(problem.result(data, algorithm), reference).map { Double($0) - $1.sum }
-      let squares = errors.reduce(0) { $0 + $1 * $1 } / reference.reduce(0) { $0 + $1.sum * $1.sum }
-      return squares.squareRoot()
-    }
     withInstructionSet(set) {
-      let (winograd, direct) = (error(.winograd), error(.direct))
+      let winograd = meanSquareError(of: problem.result(data, .winograd), reference).squareRoot()
+      let direct = meanSquareError(of: problem.result(data, .direct), reference).squareRoot()
       #expect(winograd < bound.most && direct < 1e-6, "\(winograd), \(direct)")
     }
   }

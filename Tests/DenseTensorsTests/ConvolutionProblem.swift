@@ -2,6 +2,12 @@ import CKernels
 import DenseTensors
 import Testing
 
+/// The mean square of the errors, relative to that of the outputs.
+func meanSquareError(of result: [Float], _ reference: [ConvolutionProblem.Expected]) -> Double {
+  let errors = zip(result, reference).map { Double($0) - $1.sum }
+  return errors.reduce(0) { $0 + $1 * $1 } / reference.reduce(0) { $0 + $1.sum * $1.sum }
+}
+
 /// One convolution with every option, its data and its definition.
 struct ConvolutionProblem: Sendable, CustomTestStringConvertible {
   struct Addends: OptionSet {

@@ -20,15 +20,6 @@ extension KernelTests {
     }
   }
 
-  /// The root mean square of errors relative to the outputs.
-  private func error(_ problem: ConvolutionProblem, _ data: ConvolutionProblem.Data, _ set: String) -> Double {
-    withInstructionSet(set) {
-      let reference = problem.reference(data)
-      let errors = zip(problem.result(data, .direct), reference).map { Double($0) - $1.sum }
-      return (errors.reduce(0) { $0 + $1 * $1 } / reference.reduce(0) { $0 + $1.sum * $1.sum }).squareRoot()
-    }
-  }
-
   @Test(arguments: [320, 331, 672, 1300], Numbers.allCases)
   func piecesLoseLessThanFloats(_ channels: Int, _ numbers: Numbers) {
     guard instructionSets.contains("amx") else { return }
@@ -37,7 +28,11 @@ extension KernelTests {
       scale: 1)
     var data = problem.makeData().with(weights: problem.makeData().weights.map(numbers.of))
     data.input = data.input.map(numbers.of)
-    let (pieces, floats) = (error(problem, data, "amx"), error(problem, data, "avx512"))
+    let reference = problem.reference(data)
+    func error(_ set: String) -> Double {
+      withInstructionSet(set) { meanSquareError(of: problem.result(data, .direct), reference).squareRoot() }
+    }
+    let (pieces, floats) = (error("amx"), error("avx512"))
     #expect(pieces < (numbers == .ofAllSizes ? 1.2 : 1) * floats && floats < 1e-6, "\(pieces), \(floats)")
   }
 
