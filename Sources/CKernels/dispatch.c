@@ -122,27 +122,31 @@ void fs_winograd(
   kernels()->winograd(op, begin, end, panel_begin, panel_end, patches, scratch);
 }
 
-static fs_key_packing packing_of(bool bfloat16) { return bfloat16 ? kernels()->packing : FS_FLOAT_KEYS; }
+static fs_key_packing packing_of(int64_t keys, bool bfloat16) {
+  fs_key_packing packing = kernels()->packing[bfloat16];
+  return packing == FS_TILED_PIECES && !fs_key_pieces_pay(keys) ? FS_FLOAT_KEYS : packing;
+}
 
 // What these queries take stays in the second-level cache.
 int64_t fs_attention_queries(int64_t dimension) { return dimension <= 64 ? 512 : 256; }
 
-int64_t fs_attention_scratch_count(int64_t dimension, bool bfloat16) {
+int64_t fs_attention_scratch_count(int64_t keys, int64_t dimension, bool bfloat16) {
   enum { WIDEST_TILE = 64, TILED_QUERIES = 32 };
   int64_t padded = fs_attention_padded(dimension), queries = fs_attention_queries(dimension);
-  fs_key_packing packing = packing_of(bfloat16);
-  int64_t block = fs_attention_key_block(dimension, packing);
-  if (packing != FS_TILED_KEYS) return 2 * queries * (padded + 1) + block * WIDEST_TILE;
-  return queries / TILED_QUERIES * fs_attention_tile_count(dimension) + TILED_QUERIES / 2 * block;
+  fs_key_packing packing = packing_of(keys, bfloat16);
+  if (!fs_is_tiled(packing))
+    return 2 * queries * (padded + 1) + fs_attention_key_block(dimension, packing) * WIDEST_TILE;
+  return queries / TILED_QUERIES * fs_attention_tile_count(dimension, packing) + fs_attention_weight_count(packing);
 }
 
 int64_t fs_attention_blocks(int64_t keys, int64_t dimension, bool bfloat16) {
-  int64_t block = fs_attention_key_block(dimension, packing_of(bfloat16));
+  int64_t block = fs_attention_key_block(dimension, packing_of(keys, bfloat16));
   return (keys + block - 1) / block;
 }
 
 int64_t fs_attention_packed_count(int64_t keys, int64_t dimension, bool bfloat16) {
-  return fs_attention_blocks(keys, dimension, bfloat16) * fs_attention_block_count(dimension, packing_of(bfloat16));
+  return fs_attention_blocks(keys, dimension, bfloat16) *
+         fs_attention_block_count(dimension, packing_of(keys, bfloat16));
 }
 
 void fs_pack_keys(const fs_attention *op, int64_t begin, int64_t end) {

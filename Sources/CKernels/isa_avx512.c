@@ -60,7 +60,7 @@ const fs_kernels fs_avx512vnni = KERNEL_TABLE("avx512vnni");
   .convolve[FS_BFLOAT16] = ISA(convolve_bfloat16_dot), .convert[FS_BFLOAT16] = ISA(convert_bfloat16)
 #undef ATTEND_BFLOAT16
 #define ATTEND_BFLOAT16 \
-  .pack_keys[1] = ISA(pack_paired_keys), .attend[1] = ISA(attend_dot), .packing = FS_PAIRED_KEYS
+  .pack_keys[1] = ISA(pack_paired_keys), .attend[1] = ISA(attend_dot), .packing[1] = FS_PAIRED_KEYS
 const fs_kernels fs_avx512bf16 = KERNEL_TABLE("avx512bf16");
 
 // With AMX too: Sapphire Rapids and later.
@@ -73,6 +73,7 @@ const fs_kernels fs_avx512bf16 = KERNEL_TABLE("avx512bf16");
 #include "tiles_int8_body.h"
 #include "pieces_body.h"
 #include "pieces_convolution_body.h"
+#include "attention_tiles_packing_body.h"
 #include "attention_tiles_body.h"
 
 #pragma clang attribute pop
@@ -85,8 +86,11 @@ const fs_kernels fs_avx512bf16 = KERNEL_TABLE("avx512bf16");
   .convolve[FS_FLOAT32] = ISA(convolve_floats_in_pieces), .convolve[FS_FLOAT16] = ISA(convolve_halves_in_pieces)
 #undef CONVOLVE_INT8
 #define CONVOLVE_INT8 .convolve[FS_INT8] = ISA(convolve_int8_tiles), .tiles = true
+#undef ATTEND_FLOATS
+#define ATTEND_FLOATS \
+  .pack_keys[0] = ISA(pack_key_pieces), .attend[0] = ISA(attend_pieces), .packing[0] = FS_TILED_PIECES
 #undef ATTEND_BFLOAT16
 #define ATTEND_BFLOAT16 \
-  .pack_keys[1] = ISA(pack_tiled_keys), .attend[1] = ISA(attend_tiles), .packing = FS_TILED_KEYS
+  .pack_keys[1] = ISA(pack_tiled_keys), .attend[1] = ISA(attend_tiles), .packing[1] = FS_TILED_KEYS
 const fs_kernels fs_amx = KERNEL_TABLE("amx");
 #endif

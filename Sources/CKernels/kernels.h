@@ -18,8 +18,8 @@ typedef struct {
 } fs_pixels;
 
 // How attention's keys and values are packed: as floats, as pairs of bfloat16 in the place of one float, or as tiles of
-// such pairs.
-typedef enum { FS_FLOAT_KEYS, FS_PAIRED_KEYS, FS_TILED_KEYS } fs_key_packing;
+// such pairs, rounded or in pieces.
+typedef enum { FS_FLOAT_KEYS, FS_PAIRED_KEYS, FS_TILED_KEYS, FS_TILED_PIECES } fs_key_packing;
 
 typedef struct {
   const char *name;
@@ -31,7 +31,7 @@ typedef struct {
   void (*winograd)(const fs_convolution *, int64_t, int64_t, int64_t, int64_t, const float *, float *);
   void (*pack_keys[2])(const fs_attention *, int64_t, int64_t);  // of floats, of bfloat16
   void (*attend[2])(const fs_attention *, int64_t, int64_t, float *);
-  fs_key_packing packing;  // of keys of bfloat16
+  fs_key_packing packing[2];
   void (*exp2)(float *, const float *, int64_t);
   void (*activate)(float *, const float *, int64_t, fs_activation);
   void (*geglu)(float *, const float *, int64_t, int64_t);
@@ -143,32 +143,70 @@ static inline fs_winograd_layout fs_winograd_layout_of(const fs_convolution *op,
   };
 }
 
+static inline bool fs_is_tiled(fs_key_packing packing) { return packing >= FS_TILED_KEYS; }
+
 // Attention's keys per block, and the floats of each: rows that do not lie a multiple of 256 bytes apart, so as to
 // spread over the sets of the cache.
 static inline int64_t fs_attention_key_block(int64_t dimension, fs_key_packing packing) {
-  return (dimension <= 64 ? 128 : 64) * (packing == FS_TILED_KEYS ? 4 : 1);
+  if (packing == FS_TILED_PIECES && dimension > 256) return 64;
+  return (dimension <= 64 ? 128 : 64) * (fs_is_tiled(packing) ? 4 : 1);
 }
 static inline int64_t fs_attention_padded(int64_t dimension) { return (dimension + 7) / 8 * 8; }
 static inline int64_t fs_attention_key_stride(int64_t dimension) { return fs_attention_padded(dimension) + 8; }
 
-// Tiles: the bytes of a key, and the columns of the values with a column of ones.
-static inline int64_t fs_attention_tiled_bytes(int64_t dimension) {
-  return dimension < 32 ? 64 : (dimension + 1) / 2 * 4;
+// Tiles (attention_tiles_body.h): panels of keys whose weights are used at once; bfloat16s for a number; pairs of
+// columns, and the tiles' lines that hold them; panels of the values' columns, one of which is of ones.
+enum { FS_ATTENTION_GROUP = 4 };
+static inline int64_t fs_attention_pieces(fs_key_packing packing) { return packing == FS_TILED_PIECES ? 3 : 1; }
+static inline int64_t fs_attention_pairs(int64_t dimension) { return (dimension + 1) / 2; }
+static inline int64_t fs_attention_lines(int64_t dimension, int64_t pieces) {
+  return (pieces * fs_attention_pairs(dimension) + 15) / 16;
 }
-static inline int64_t fs_attention_tiled_columns(int64_t dimension) { return (dimension + 16) / 16 * 16; }
+static inline int64_t fs_attention_value_panels(int64_t dimension) { return dimension / FS_PANEL + 1; }
 
-// The floats that 32 queries take: lines of them, a base for each as a line, and outputs in panels.
-static inline int64_t fs_attention_tile_count(int64_t dimension) {
-  int64_t lines = (fs_attention_tiled_bytes(dimension) + 63) / 64 + 1;
-  return 32 * (16 * lines + (fs_attention_tiled_columns(dimension) + FS_PANEL - 1) / FS_PANEL * FS_PANEL);
+// The bytes of a query: an odd number of cache lines, as these rows are read side by side.
+static inline int64_t fs_attention_query_bytes(int64_t dimension, fs_key_packing packing) {
+  return (fs_attention_lines(dimension, fs_attention_pieces(packing)) | 1) * 64;
+}
+
+// The pairs of a panel of keys. Products start with any of the pieces, and take lines until the last one is used.
+static inline int64_t fs_attention_key_pairs(int64_t dimension, fs_key_packing packing) {
+  int64_t pieces = fs_attention_pieces(packing), most = 0;
+  for (int64_t first = 0; first < pieces; first++) {
+    int64_t end = first * fs_attention_pairs(dimension) + 16 * fs_attention_lines(dimension, pieces - first);
+    most = end > most ? end : most;
+  }
+  return most;
+}
+
+// The bytes of a panel of keys, and of one of values for a panel of columns.
+static inline int64_t fs_attention_key_panel(int64_t dimension, fs_key_packing packing) {
+  return fs_attention_key_pairs(dimension, packing) * FS_PANEL * 4;
+}
+static inline int64_t fs_attention_value_panel(fs_key_packing packing) {
+  return fs_attention_pieces(packing) * FS_PANEL / 2 * FS_PANEL * 4;
+}
+
+// The floats that 32 queries take: pieces, a base for each as a cache line, and outputs in panels.
+static inline int64_t fs_attention_tile_count(int64_t dimension, fs_key_packing packing) {
+  int64_t outputs = fs_attention_value_panels(dimension) * FS_PANEL;
+  return 32 * (fs_attention_query_bytes(dimension, packing) / 4 + FS_LINE + outputs);
+}
+
+// The floats of the weights of two groups of panels of keys, for 32 queries.
+static inline int64_t fs_attention_weight_count(fs_key_packing packing) {
+  return 2 * FS_ATTENTION_GROUP * fs_attention_value_panel(packing) / 4;
 }
 
 // The floats of a packed block of keys and values.
 static inline int64_t fs_attention_block_count(int64_t dimension, fs_key_packing packing) {
+  int64_t keys = fs_attention_key_block(dimension, packing);
+  if (fs_is_tiled(packing)) {
+    int64_t values = fs_attention_value_panels(dimension) * fs_attention_value_panel(packing);
+    return keys / FS_PANEL * (fs_attention_key_panel(dimension, packing) + values) / 4;
+  }
   int64_t row = fs_attention_key_stride(dimension) + fs_attention_padded(dimension);
-  int64_t tiled = (fs_attention_tiled_bytes(dimension) + 2 * fs_attention_tiled_columns(dimension)) / 4;
-  int64_t count = packing == FS_TILED_KEYS ? tiled : packing == FS_PAIRED_KEYS ? row / 2 : row;
-  return fs_attention_key_block(dimension, packing) * count;
+  return keys * (packing == FS_PAIRED_KEYS ? row / 2 : row);
 }
 
 static inline int64_t fs_padded_lines(int64_t count) { return (count + FS_LINE - 1) / FS_LINE * FS_LINE; }
@@ -225,6 +263,9 @@ void fs_adopt_kernels(const fs_kernels *kernels);
 static inline bool fs_tiles_pay(fs_format format, int64_t channels) {
   return format == FS_BFLOAT16 || (format == FS_INT8 ? channels > 128 : channels >= 320);
 }
+
+// Attention of floats by tiles: a base for every query, and keys in panels, take what few keys save.
+static inline bool fs_key_pieces_pay(int64_t keys) { return keys >= 128; }
 
 // Whether AMX is there and the system lets this process use it (tiles.c).
 bool fs_may_use_tiles(void);

@@ -70,7 +70,8 @@ INLINE void ISA(split_pair)(
     __builtin_prefetch(rows[1] + AHEAD + n * (halves ? 2 : 4), 0, 2);
     vf low = has_low ? ISA(load_weights)(rows[0], format, n, false) : (vf){0};
     vf high = has_high ? ISA(load_weights)(rows[1], format, n, false) : (vf){0};
-    ISA(split)(s->target + (n / LANES * TILE_LINES + s->pair) * TILE_BYTES, low, high, !halves);
+    ISA(split)(
+      s->target + (n / LANES * TILE_LINES + s->pair) * TILE_BYTES, low, high, halves ? PIECES - 1 : PIECES, true);
   }
 }
 
@@ -134,7 +135,7 @@ INLINE void ISA(split_pixel_rows)(ISA(split_pixels) *s, int64_t count) {
     vf high = (vf)_mm512_maskz_loadu_ps((__mmask16)(mask >> LANES), pixel + LANES);
     __builtin_prefetch(pixel + 2 * LANES);
     __builtin_prefetch(pixel + 3 * LANES);
-    ISA(split)(s->target + s->row * TILE_BYTES, low, high, true);
+    ISA(split)(s->target + s->row * TILE_BYTES, low, high, PIECES, true);
     if (++s->row < s->rows) continue;
     s->row = 0;
     s->target += PIECES_BYTES;
@@ -170,6 +171,7 @@ INLINE void ISA(convolve_piece_groups)(
   const ISA(piece_convolution) *c, const bool halves, ISA(errand) errand, int64_t row_begin) {
   enum { TILE_FLOATS = BLOCK_LINES * FS_PANEL };
   const fs_convolution *op = c->op;
+  const int products = halves ? FIVE_PRODUCTS : SIX_PRODUCTS;
   const int64_t most_blocks = ISA(share)(c->chunk_rows, BLOCK_LINES), block_bytes = c->span * PIECES_BYTES;
   // Sums of one span of lines wait for those of the next, of all panels, or of a panel's lines for its next ones.
   const bool waits_long = c->span < c->lines;
@@ -188,7 +190,7 @@ INLINE void ISA(convolve_piece_groups)(
   for (int turn = 0; g.rows > 0; g = next, turn = !turn) {
     next = ISA(group_after)(c, &g);
     const int64_t blocks = ISA(share)(g.rows, BLOCK_LINES), lines = g.end - g.line;
-    const int64_t times = ISA(piece_products)(!halves) * lines;
+    const int64_t times = products * lines;
     const int64_t column = g.panel * FS_PANEL, width = ISA(panel_width)(op, column);
     const bool is_first_panel = g.panel == c->panel_begin, is_last = g.end == c->lines;
     char *pixels = scratch + (g.line - g.begin) * PIECES_BYTES;
@@ -215,8 +217,8 @@ INLINE void ISA(convolve_piece_groups)(
       ISA(rest) *rest = rests + (e.rest == rests);
       float *target = is_last ? sums[rest - rests] : earlier;
       ISA(sum_pieces)(
-        !halves, ISA(start_of)(g.line == 0 ? NULL : earlier), target, pixels, weights[turn], rows, width, lines, errand,
-        &e);
+        products, ISA(start_of)(g.line == 0 ? NULL : earlier), target, pixels, weights[turn], rows, width, lines,
+        errand, &e);
       if (e.pixel_share > 0) ISA(split_pixel_rows)(&e.pixels, e.pixels.left);
       if (e.rest) ISA(accompany)(&e.rest->companion, ISA(finish_floats), BLOCK_LINES);
       e.rest = NULL;

@@ -37,8 +37,7 @@ typedef struct {
   ISA(pixel_scale) *pixel_scales;  // for int8, [tap][CHUNK_LINES]
 } ISA(tiling);
 
-// Work of vectors on a block's rows, done along with the products of another block: `share` rows with every line, or
-// with every product.
+// Work of vectors on a block's rows, done along with the products of another block: `share` rows with every line.
 typedef struct {
   int64_t done, rows, share;
 } ISA(companion);
@@ -68,24 +67,17 @@ INLINE uint64_t ISA(line_mask)(const ISA(tiling) *t, int64_t step) {
   return below & ~(((uint64_t)1 << first) - 1);
 }
 
-INLINE ISA(tiling) ISA(tiling_of)(
-  int64_t channels, int64_t taps, int64_t size, int64_t tap_bytes, int64_t first_bytes) {
-  int64_t step_bytes = tap_bytes < TILE_BYTES ? tap_bytes : TILE_BYTES;
-  return (ISA(tiling)){
-    .channels = channels, .taps = taps, .steps = (tap_bytes + TILE_BYTES - 1) / TILE_BYTES, .size = size,
-    .tap_bytes = tap_bytes, .step_bytes = step_bytes, .column_bytes = first_bytes + tap_bytes,
-    .first_bytes = first_bytes};
-}
-
 // The tiling of a convolution that reads its input or, converted, pixels `pixel_bytes` apart.
 INLINE ISA(tiling) ISA(convolution_tiling)(
   const fs_convolution *op, int64_t size, int64_t tap_bytes, int64_t first_bytes, int64_t header_bytes,
   int64_t pixel_bytes) {
-  ISA(tiling) t = ISA(tiling_of)(op->channels, op->kernel_height * op->kernel_width, size, tap_bytes, first_bytes);
-  t.op = op;
+  ISA(tiling) t = {
+    .op = op, .channels = op->channels, .taps = op->kernel_height * op->kernel_width,
+    .steps = (tap_bytes + TILE_BYTES - 1) / TILE_BYTES, .size = size, .tap_bytes = tap_bytes,
+    .step_bytes = tap_bytes < TILE_BYTES ? tap_bytes : TILE_BYTES, .column_bytes = first_bytes + tap_bytes,
+    .first_bytes = first_bytes, .header_bytes = header_bytes};
   t.pixels = op->pixels ? (fs_pixels){op->pixels, pixel_bytes, op->zeros, op->margin}
                         : (fs_pixels){op->input, op->input_stride * (int64_t)sizeof(float), op->zeros, 0};
-  t.header_bytes = header_bytes;
   t.pitch = op->width + 2 * t.pixels.margin;
   t.picture = (op->height + 2 * t.pixels.margin) * t.pitch;
   bool is_linear = op->pixels && ISA(is_pixelwise)(op) && tap_bytes % TILE_BYTES == 0;
@@ -93,13 +85,13 @@ INLINE ISA(tiling) ISA(convolution_tiling)(
   return t;
 }
 
-// The line `step` of a pixel of floats, each times `scale`, as bfloat16.
-INLINE __m512i ISA(rounded_line)(const ISA(tiling) *t, const float *pixel, int64_t step, vf scale) {
+// The line `step` of a pixel of floats, as bfloat16.
+INLINE __m512i ISA(rounded_line)(const ISA(tiling) *t, const float *pixel, int64_t step) {
   const float *source = pixel + ISA(line_offset)(t, step) / 2;
   const uint64_t mask = ISA(line_mask)(t, step);
   vf low = (vf)_mm512_maskz_loadu_ps((__mmask16)mask, source);
   vf high = (vf)_mm512_maskz_loadu_ps((__mmask16)(mask >> LANES), source + LANES);
-  return (__m512i)_mm512_cvtne2ps_pbh((__m512)(high * scale), (__m512)(low * scale));
+  return (__m512i)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low);
 }
 
 // Tells the CPU the shapes of the tiles: 0 to 3 are sums, 4 and 5 pixels, 6 and 7 weights.
@@ -115,13 +107,6 @@ INLINE void ISA(configure_tiles)(int64_t step_bytes) {
   }
   _tile_loadconfig(&shapes);
 }
-
-#define ADD_PRODUCT(sum, a, b)                                                         \
-  {                                                                                    \
-    if (is_int8) _tile_dpbusd(sum, a, b);                                              \
-    else _tile_dpbf16ps(sum, a, b);                                                    \
-    if (every_product && companion) ISA(accompany)(companion, work, companion->share); \
-  }
 
 // What sums start from: NULL for 0, or the first tile with bytes from row to row and to the tile beside.
 typedef struct {
@@ -144,15 +129,8 @@ INLINE ISA(lines) ISA(block_lines)(const char *block) {
 enum { SUM_STRIDE = 4 * 32 };  // FS_PANEL floats
 INLINE ISA(start) ISA(start_of)(const void *sums) { return (ISA(start)){sums, SUM_STRIDE, TILE_BYTES}; }
 
-// sums[BLOCK_LINES][FS_PANEL] := `start` + the products of the lines begin ..< end, from `a` on, for `rows` x `columns`
-// tiles; meanwhile a companion is at work, with every line or with every product.
-INLINE void ISA(sum_tiles)(
-  const ISA(tiling) *t, const int rows, const int columns, const bool is_int8, const bool every_product,
-  ISA(start) start, void *sums, ISA(lines) a, const char *weights, int64_t width, int64_t begin, int64_t end,
-  ISA(companion) *companion, ISA(work) work) {
-  const int64_t stride = 4 * width, tap_stride = t->column_bytes * width, lower = TILE_LINES * SUM_STRIDE;
-  int64_t step = begin % t->steps;
-  weights += begin / t->steps * tap_stride;
+// The tiles of sums := what they start from.
+INLINE void ISA(start_sums)(const int rows, const int columns, ISA(start) start) {
   if (start.first) {
     const char *upper = start.first, *under = upper + TILE_LINES * start.stride;
     _tile_loadd(0, upper, start.stride);
@@ -165,6 +143,32 @@ INLINE void ISA(sum_tiles)(
     if (rows > 1) _tile_zero(2);
     if (rows > 1 && columns > 1) _tile_zero(3);
   }
+}
+
+INLINE void ISA(store_sums)(const int rows, const int columns, void *sums) {
+  char *upper = sums, *under = upper + TILE_LINES * SUM_STRIDE;
+  _tile_stored(0, upper, SUM_STRIDE);
+  if (columns > 1) _tile_stored(1, upper + TILE_BYTES, SUM_STRIDE);
+  if (rows > 1) _tile_stored(2, under, SUM_STRIDE);
+  if (rows > 1 && columns > 1) _tile_stored(3, under + TILE_BYTES, SUM_STRIDE);
+}
+
+#define ADD_PRODUCT(sum, a, b)                  \
+  {                                             \
+    if (is_int8) _tile_dpbusd(sum, a, b);       \
+    else _tile_dpbf16ps(sum, a, b);             \
+  }
+
+// sums[BLOCK_LINES][FS_PANEL] := `start` + the products of the lines begin ..< end, from `a` on, for `rows` x `columns`
+// tiles; meanwhile a companion is at work.
+INLINE void ISA(sum_tiles)(
+  const ISA(tiling) *t, const int rows, const int columns, const bool is_int8, ISA(start) start, void *sums,
+  ISA(lines) a, const char *weights, int64_t width, int64_t begin, int64_t end, ISA(companion) *companion,
+  ISA(work) work) {
+  const int64_t stride = 4 * width, tap_stride = t->column_bytes * width;
+  int64_t step = begin % t->steps;
+  weights += begin / t->steps * tap_stride;
+  ISA(start_sums)(rows, columns, start);
   const ISA(ahead) ahead = t->ahead;
   const char *pixels = ahead.pixel_lines > 0 ? ahead.pixels + (begin - t->begin) * ahead.pixel_lines * 64 : NULL;
   for (int64_t line = begin; line < end; line++, a.first += a.line) {
@@ -178,7 +182,7 @@ INLINE void ISA(sum_tiles)(
       ADD_PRODUCT(1, 4, 7)
     }
     for (int64_t i = 0; i < ahead.pixel_lines; i++, pixels += 64) _mm_prefetch(pixels, _MM_HINT_T1);
-    if (!every_product && companion) ISA(accompany)(companion, work, companion->share);
+    if (companion) ISA(accompany)(companion, work, companion->share);
     if (rows > 1) {
       _tile_loadd(5, a.first + a.lower, a.row);
       ADD_PRODUCT(2, 5, 6)
@@ -194,12 +198,10 @@ INLINE void ISA(sum_tiles)(
       }
     }
   }
-  char *target = sums;
-  _tile_stored(0, target, SUM_STRIDE);
-  if (columns > 1) _tile_stored(1, target + TILE_BYTES, SUM_STRIDE);
-  if (rows > 1) _tile_stored(2, target + lower, SUM_STRIDE);
-  if (rows > 1 && columns > 1) _tile_stored(3, target + lower + TILE_BYTES, SUM_STRIDE);
+  ISA(store_sums)(rows, columns, sums);
 }
+
+#undef ADD_PRODUCT
 
 // use(rows, columns) with as many tiles as hold so many rows and so wide a panel.
 #define BY_TILES(use, row_count, width)                                   \
@@ -210,12 +212,10 @@ INLINE void ISA(sum_tiles)(
 
 // The same for as many tiles as `rows` and the panel's `width` ask for.
 INLINE void ISA(sum_block)(
-  const ISA(tiling) *t, const bool is_int8, const bool every_product, ISA(start) start, void *sums, ISA(lines) a,
-  const char *weights, int64_t rows, int64_t width, int64_t begin, int64_t end, ISA(companion) *companion,
-  ISA(work) work) {
+  const ISA(tiling) *t, const bool is_int8, ISA(start) start, void *sums, ISA(lines) a, const char *weights,
+  int64_t rows, int64_t width, int64_t begin, int64_t end, ISA(companion) *companion, ISA(work) work) {
 #define SUM_TILES(rows, columns) \
-  ISA(sum_tiles)(                \
-    t, rows, columns, is_int8, every_product, start, sums, a, weights, width, begin, end, companion, work)
+  ISA(sum_tiles)(t, rows, columns, is_int8, start, sums, a, weights, width, begin, end, companion, work)
   BY_TILES(SUM_TILES, rows, width)
 #undef SUM_TILES
 }

@@ -16,7 +16,7 @@ typedef void (*ISA(line_filler))(
 static void ISA(round_line)(
   const ISA(tiling) *t, char *line, const void *const *pixels, int64_t row, int64_t rows, int64_t step) {
   for (int64_t r = 0; r < rows; r++)
-    _mm512_store_si512(line + r * TILE_BYTES, ISA(rounded_line)(t, pixels[r], step, ISA(splat)(1)));
+    _mm512_store_si512(line + r * TILE_BYTES, ISA(rounded_line)(t, pixels[r], step));
 }
 
 // From pixels that are bfloat16.
@@ -183,7 +183,7 @@ INLINE void ISA(convolve_chunks)(
               .first = line, .end = end, .sums = sums[other], .waiting = earlier, .weights = weights};
             if (rest) rest->next = place;
             ISA(sum_block)(
-              t, is_int8, false, ISA(start_of)(is_int8 || line == 0 ? NULL : earlier), waits ? earlier : next->sums,
+              t, is_int8, ISA(start_of)(is_int8 || line == 0 ? NULL : earlier), waits ? earlier : next->sums,
               ISA(lines_of)(t, block, rows, line), weights + (is_int8 ? 8 : 0) * width, rows, width, line, end,
               rest ? &rest->companion : NULL, finish);
             if (rest) ISA(accompany)(&rest->companion, finish, BLOCK_LINES);

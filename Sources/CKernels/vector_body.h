@@ -111,6 +111,8 @@ INLINE float ISA(sum)(vf v) {
 
 #define CONVOLVE_WIDENED_BFLOAT16 .convolve[FS_BFLOAT16] = ISA(convolve_bfloat16)
 
+#define ATTEND_FLOATS .pack_keys[0] = ISA(pack_keys), .attend[0] = ISA(attend)
+
 #define ATTEND_ROUNDED .pack_keys[1] = ISA(pack_rounded_keys), .attend[1] = ISA(attend_rounded)
 
 #define CONVOLVE_INT8 .convolve[FS_INT8] = INT8(convolve)
@@ -128,8 +130,7 @@ INLINE float ISA(sum)(vf v) {
     .activate = ISA(activate), \
     .geglu = ISA(geglu), \
     .add = ISA(add), \
-    .pack_keys[0] = ISA(pack_keys), \
-    .attend[0] = ISA(attend), \
+    ATTEND_FLOATS, \
     ATTEND_BFLOAT16, \
     .combine = ISA(combine), \
     .accumulate = ISA(accumulate), \

@@ -78,9 +78,14 @@ extension DenseTensor where Scalar == Float {
     let result = DenseTensor(uninitialized: [batch, length, width])
     let mostKeys = keyValues.map(\.length).max() ?? 0
     let pieces = Pieces(batch: batch, length: length, heads: heads, dimension: dimension, keys: mostKeys)
-    let scratchCount = Int(fs_attention_scratch_count(Int64(dimension), precision == .bfloat16))
-    let keyBlocks = Int(fs_attention_blocks(Int64(mostKeys), Int64(dimension), precision == .bfloat16))
-    let packedCount = Int(fs_attention_packed_count(Int64(mostKeys), Int64(dimension), precision == .bfloat16))
+    let isRounded = precision == .bfloat16
+    /// What the image with the most of it has: not always that with the most keys, as few are packed in another way.
+    func most(_ count: (_ keys: Int64, _ dimension: Int64, _ bfloat16: Bool) -> Int64) -> Int {
+      keyValues.map { Int(count(Int64($0.length), Int64(dimension), isRounded)) }.max() ?? 0
+    }
+    let scratchCount = most(fs_attention_scratch_count)
+    let keyBlocks = most(fs_attention_blocks)
+    let packedCount = most(fs_attention_packed_count)
     let packed = DenseStorage<Float>(count: batch * heads * packedCount)
     let (query, output) = (queries.storage.elements.baseAddress!, result.storage.elements.baseAddress!)
     func operation(image: Int, head: Int) -> fs_attention {
@@ -89,7 +94,7 @@ extension DenseTensor where Scalar == Float {
         query: query + image * length * columns + head * dimension, query_stride: Int64(columns),
         key: source.key + head * dimension, value: source.value + head * dimension,
         key_stride: Int64(source.stride), keys: Int64(source.length), dimension: Int64(dimension),
-        scale: 1 / Float(dimension).squareRoot(), causal: mask == .causal, bfloat16: precision == .bfloat16,
+        scale: 1 / Float(dimension).squareRoot(), causal: mask == .causal, bfloat16: isRounded,
         packed: packed.elements.baseAddress! + (image * heads + head) * packedCount,
         output: output + image * length * width + head * dimension, output_stride: Int64(width))
     }

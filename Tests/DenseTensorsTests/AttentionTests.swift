@@ -80,7 +80,7 @@ extension KernelTests {
 
   @Test(arguments: [1, 2, 63, 64, 65, 130], [AttentionMask.none, .causal])
   func attention(_ length: Int, _ mask: AttentionMask) {
-    for (heads, dimension) in [(1, 8), (3, 5), (2, 16)] {
+    for (heads, dimension) in [(1, 8), (3, 5), (2, 16), (1, 80)] {
       // Prompts of different lengths, and as many keys as queries.
       let problem = AttentionProblem(
         heads: heads, dimension: dimension, length: length, keyLengths: [length, length / 2 + 1, 77], mask: mask)
@@ -116,26 +116,26 @@ extension KernelTests {
   }
 
   /// Changing what comes later changes no bit of what comes before.
-  @Test func causalMaskHidesTheFuture() {
-    let problem = AttentionProblem(heads: 2, dimension: 5, length: 70, keyLengths: [70], mask: .causal)
+  @Test(arguments: [70, 170]) func causalMaskHidesTheFuture(_ length: Int) {
+    let problem = AttentionProblem(heads: 2, dimension: 5, length: length, keyLengths: [length], mask: .causal)
     let result = problem.result(0..<1).elements
-    for cut in [1, 17, 64, 69] {
+    for cut in [1, 17, 64, length - 1] {
       var changed = problem.keyValues
       changed.withUnsafeMutableBufferPointer { elements in
         for index in (problem.firstRow(0) + cut) * problem.columns..<elements.count { elements[index] *= -3 }
       }
       let other = problem.result(0..<1, keyValues: changed).elements
       #expect(other.prefix(cut * problem.width) == result.prefix(cut * problem.width))
-      #expect(other.suffix((70 - cut) * problem.width) != result.suffix((70 - cut) * problem.width))
+      #expect(other.suffix((length - cut) * problem.width) != result.suffix((length - cut) * problem.width))
     }
   }
 
   /// Scores of hundreds of thousands do not overflow: the largest takes it all.
-  @Test(arguments: [AttentionMask.none, .causal]) func largeScores(_ mask: AttentionMask) {
+  @Test(arguments: [AttentionMask.none, .causal], [33, 133]) func largeScores(_ mask: AttentionMask, _ length: Int) {
     let problem = AttentionProblem(
-      heads: 2, dimension: 8, length: 33, keyLengths: [33], mask: mask, queryScale: 1e5)
+      heads: 2, dimension: 8, length: length, keyLengths: [length], mask: mask, queryScale: 1e5)
     let found = problem.result(0..<1).elements
-    for row in 0..<33 {
+    for row in 0..<length {
       for head in 0..<2 {
         let (values, bound) = problem.expected(0, row, head)
         for (value, expected) in zip(found[(row * 16 + head * 8)...], values) {

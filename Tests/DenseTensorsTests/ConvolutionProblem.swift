@@ -3,9 +3,9 @@ import DenseTensors
 import Testing
 
 /// The mean square of the errors, relative to that of the outputs.
-func meanSquareError(of result: [Float], _ reference: [ConvolutionProblem.Expected]) -> Double {
-  let errors = zip(result, reference).map { Double($0) - $1.sum }
-  return errors.reduce(0) { $0 + $1 * $1 } / reference.reduce(0) { $0 + $1.sum * $1.sum }
+func meanSquareError(of result: [Float], _ reference: [Double]) -> Double {
+  let errors = zip(result, reference).map { Double($0) - $1 }
+  return errors.reduce(0) { $0 + $1 * $1 } / reference.reduce(0) { $0 + $1 * $1 }
 }
 
 /// One convolution with every option, its data and its definition.

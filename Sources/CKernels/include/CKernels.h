@@ -160,7 +160,8 @@ void fs_winograd(
 // --- Attention (attention_body.h, attention_bfloat16_body.h, attention_tiles_body.h)
 
 // One head of one image: output[q] = sum over keys of softmax(scale x query[q] . key) x value. A query whose scores
-// hold NaN or +infinity gets NaN in all columns.
+// hold NaN or +infinity gets NaN in all columns; with AMX, of floats and 128 keys or more, also one whose scores hold
+// -infinity.
 typedef struct {
   const float *query;
   int64_t query_stride;     // floats from one query to the next
@@ -181,8 +182,8 @@ int64_t fs_attention_blocks(int64_t keys, int64_t dimension, bool bfloat16);
 int64_t fs_attention_packed_count(int64_t keys, int64_t dimension, bool bfloat16);
 void fs_pack_keys(const fs_attention *op, int64_t block_begin, int64_t block_end);
 
-// The number of floats of scratch, which should lie at a multiple of 64 bytes.
-int64_t fs_attention_scratch_count(int64_t dimension, bool bfloat16);
+// The number of floats of scratch, which lies, as `packed` does, at a multiple of 64 bytes.
+int64_t fs_attention_scratch_count(int64_t keys, int64_t dimension, bool bfloat16);
 
 // Queries that share a block of keys while it is in the cache: what a caller best gives a thread at once.
 int64_t fs_attention_queries(int64_t dimension);
