@@ -15,6 +15,8 @@ enum Winograd {
 
   /// The bytes of transformed patches kept at a time: they share the third-level cache with the weights.
   private static let patchBytes = 6 << 20
+  /// More than those, where they are the patches of fewer tiles than this: transforming the weights again takes longer.
+  private static let (mostPatchBytes, enoughTiles) = (24 << 20, 72)
   /// The products of one part at most: more share each transformed weight, but their sums leave the second-level cache.
   private static let mostProducts = 124 * 64
   /// The tiles of one part at least, where there are more: fewer would not pay for transforming the weights again.
@@ -27,7 +29,8 @@ enum Winograd {
     let (products, floats) = withUnsafePointer(to: operation) {
       (Int(fs_winograd_products($0)), Int(fs_winograd_patch_count($0, Int64(fewestTiles))) / fewestTiles)
     }
-    let fitting = patchBytes / (MemoryLayout<Float>.stride * floats)
+    let tileBytes = MemoryLayout<Float>.stride * floats
+    let fitting = max(patchBytes / tileBytes, min(mostPatchBytes / tileBytes, enoughTiles))
     let mostTiles = mostProducts / products
     // Where panels are few, every thread's share comes from parts.
     let wanted = (4 * ThreadPool.width + panels - 1) / panels
