@@ -20,10 +20,7 @@ INLINE vf ISA(exp2_short)(vf x) {
   x = ISA(max)(ISA(splat)(-127.0f), x);
   vf shifted = x + 12582912.0f;
   vf r = x - (shifted - 12582912.0f);
-  vf p = ISA(splat)(5.50089329e-2f);
-  p = p * r + 2.42210969e-1f;
-  p = p * r + 6.93282902e-1f;
-  p = p * r + 1.0f;
+  vf p = POLYNOMIAL(r, 5.50089329e-2f, 2.42210969e-1f, 6.93282902e-1f, 1.0f);
   return (vf)((vi)p + ((vi)shifted << 23));
 }
 

@@ -13,13 +13,8 @@ INLINE vf ISA(exp2)(vf x) {
   x = ISA(max)(ISA(splat)(-127.0f), x);
   vf shifted = x + (12582912.0f + 127.0f);  // 1.5 x 2^23: the sum's low mantissa bits are n + 127, the exponent of 2^n
   vf r = x - (shifted - (12582912.0f + 127.0f));
-  vf p = ISA(splat)(1.535336196e-4f);
-  p = p * r + 1.339887502e-3f;
-  p = p * r + 9.618436918e-3f;
-  p = p * r + 5.550332367e-2f;
-  p = p * r + 2.402264774e-1f;
-  p = p * r + 6.931471825e-1f;
-  p = p * r + 1.0f;
+  vf p = POLYNOMIAL(
+    r, 1.535336196e-4f, 1.339887502e-3f, 9.618436918e-3f, 5.550332367e-2f, 2.402264774e-1f, 6.931471825e-1f, 1.0f);
   return p * (vf)((vi)shifted << 23);
 }
 
@@ -112,6 +107,11 @@ INLINE void ISA(value_tile)(
     FULLY_UNROLLED for (int v = 0; v < vectors; v++) ISA(store)(output + r * width + v * LANES, acc[r][v]);
 }
 
+// The number of keys that a query sees.
+INLINE int64_t ISA(visible_keys)(const fs_attention *op, int64_t query) {
+  return op->causal && query + 1 < op->keys ? query + 1 : op->keys;
+}
+
 // The largest scores of a tile of queries before and after a block, and what each query sees: the keys below `visible`.
 typedef struct {
   vf before[SCORE_VECTORS], top[SCORE_VECTORS];
@@ -121,15 +121,12 @@ typedef struct {
 
 INLINE ISA(query_lanes) ISA(query_lanes_of)(
   const ISA(attention_state) *s, const float *highest, int64_t first_query, const int vectors) {
-  int64_t keys = s->op->keys;
   ISA(query_lanes) lanes;
-  lanes.least_visible = s->op->causal && first_query + 1 < keys ? first_query + 1 : keys;
+  lanes.least_visible = ISA(visible_keys)(s->op, first_query);
   FULLY_UNROLLED for (int v = 0; v < vectors; v++) {
     lanes.before[v] = lanes.top[v] = ISA(load)(highest + v * LANES);
-    for (int lane = 0; lane < LANES; lane++) {
-      int64_t seen = first_query + v * LANES + lane + 1;
-      lanes.visible[v][lane] = (int32_t)(s->op->causal && seen < keys ? seen : keys);
-    }
+    for (int lane = 0; lane < LANES; lane++)
+      lanes.visible[v][lane] = (int32_t)ISA(visible_keys)(s->op, first_query + v * LANES + lane);
   }
   return lanes;
 }
@@ -256,8 +253,8 @@ static void ISA(attend_block)(
       end - begin - q < width ? end - begin - q : width, op->dimension, op->scale * 1.44269504f);
     if (methods->convert_queries) methods->convert_queries(query + q * s.padded, width, s.padded);
   }
-  int64_t keys = op->causal && end < op->keys ? end : op->keys;
-  for (int64_t block = 0; block < fs_attention_blocks(keys, op->dimension, op->bfloat16); block++) {
+  const int64_t keys = ISA(visible_keys)(op, end - 1), size = fs_attention_key_block(op->dimension, methods->packing);
+  for (int64_t block = 0; block * size < keys; block++) {
     ISA(choose_block)(&s, block, methods->packing);
     for (int64_t q = 0, width; q < queries; q += width) {
       width = queries - q < TILE ? LANES : TILE;

@@ -36,21 +36,10 @@ typedef struct {
 // largest relative error, 7.5e-5, is smallest, and half a unit of bfloat16. NaN stays NaN.
 INLINE vf ISA(scaled_exp2)(const bool is_rounded, vf x) {
   const vf r = (vf)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-  vf p;
-  if (is_rounded) {
-    p = ISA(splat)(7.80245215e-2f);
-    p = p * r + 2.26067156e-1f;
-    p = p * r + 6.95833564e-1f;
-    p = p * r + (9.99925196e-1f + 0x1p-8f);
-  } else {
-    p = ISA(splat)(2.161292941e-4f);
-    p = p * r + 1.246782602e-3f;
-    p = p * r + 9.675455280e-3f;
-    p = p * r + 5.548530072e-2f;
-    p = p * r + 2.402292639e-1f;
-    p = p * r + 6.931470633e-1f;
-    p = p * r + 1.0f;
-  }
+  const vf p = is_rounded
+    ? POLYNOMIAL(r, 7.80245215e-2f, 2.26067156e-1f, 6.95833564e-1f, 9.99925196e-1f + 0x1p-8f)
+    : POLYNOMIAL(
+        r, 2.161292941e-4f, 1.246782602e-3f, 9.675455280e-3f, 5.548530072e-2f, 2.402292639e-1f, 6.931470633e-1f, 1.0f);
   return (vf)_mm512_scalef_ps((__m512)p, (__m512)x);
 }
 
@@ -77,6 +66,7 @@ INLINE void ISA(weigh_share)(const int pieces, ISA(weighing) *w) {
   w->due += w->share;
   ISA(weigh)(pieces, w, ISA(least)(w->due / DUE_PER_ROW, w->rows));
 }
+// The same as an errand.
 INLINE void ISA(weigh_rounded)(void *context) { ISA(weigh_share)(1, context); }
 INLINE void ISA(weigh_pieces)(void *context) { ISA(weigh_share)(PIECES, context); }
 
@@ -98,8 +88,7 @@ INLINE void ISA(sum_scores)(
       ISA(load_rows)(rows, q->query + line * TILE_BYTES, s->query_bytes);
       ISA(load_columns)(2, ISA(start_of)(keys + line * TILE_LINES * SUM_STRIDE));
       ISA(multiply_tiles)(rows, 2);
-      if (pieces == 1) ISA(weigh_rounded)(w);
-      else ISA(weigh_pieces)(w);
+      ISA(weigh_share)(pieces, w);
     }
   ISA(store_sums)(rows, 2, scores);
 }
@@ -113,10 +102,10 @@ INLINE void ISA(score_panel)(
   if (w) w->share = 2 * w->rate;
   if (q->rows > TILE_LINES) ISA(sum_scores)(2, pieces, s, q, start, scores, keys, w);
   else ISA(sum_scores)(1, pieces, s, q, start, scores, keys, w);
-  const int64_t first = s->first_key + panel * FS_PANEL, all = s->op->keys;
-  if (first + FS_PANEL <= (s->op->causal && q->first < all ? q->first + 1 : all)) return;
+  const int64_t first = s->first_key + panel * FS_PANEL;
+  if (first + FS_PANEL <= ISA(visible_keys)(s->op, q->first)) return;
   for (int64_t r = 0; r < q->rows; r++) {
-    const int64_t seen = (s->op->causal && q->first + r < all ? q->first + r + 1 : all) - first;
+    const int64_t seen = ISA(visible_keys)(s->op, q->first + r) - first;
     for (int64_t key = 0; key < FS_PANEL; key += LANES)
       _mm512_mask_storeu_ps(
         scores + r * FS_PANEL + key, (__mmask16)~ISA(leading)(seen - key), (__m512)ISA(splat)(-INFINITY));
@@ -199,7 +188,7 @@ static __attribute__((noinline)) void ISA(score_first_panel)(
 // are added up, and a part of the weights of an earlier group are used: vectors have company all the time.
 INLINE void ISA(attend_tile_block)(const int pieces, const ISA(tile_attention) *s, const ISA(tile_queries) *q) {
   float scores[2][BLOCK_LINES * FS_PANEL] __attribute__((aligned(64)));
-  const int64_t panels = (s->keys + FS_PANEL - 1) / FS_PANEL, columns = (s->columns + FS_PANEL - 1) / FS_PANEL;
+  const int64_t panels = ISA(share)(s->keys, FS_PANEL), columns = fs_attention_value_panels(s->op->dimension);
   const int64_t group = FS_ATTENTION_GROUP, panel_bytes = pieces * PIECE_BYTES;
   const int64_t score_products = ISA(score_products)(s, pieces);
   char *weights = q->weights, *other = weights + group * panel_bytes;  // of this group, and of those that are unused
@@ -222,7 +211,7 @@ INLINE void ISA(attend_tile_block)(const int pieces, const ISA(tile_attention) *
     const int64_t rows = (q->rows + 1) / 2 * 2;
     ISA(weighing) w = {
       .scores = current, .weights = weights + (panel - begin) * panel_bytes, .rows = rows,
-      .rate = products > 0 ? (rows * DUE_PER_ROW + products - 1) / products : 0, .top = _mm512_setzero_si512()};
+      .rate = products > 0 ? ISA(share)(rows * DUE_PER_ROW, products) : 0, .top = _mm512_setzero_si512()};
     if (!is_last) ISA(score_panel)(pieces, s, q, next, q->bases, panel + 1, &w);
     if (used > 0) ISA(use_weights)(pieces, s, q, &unused, until, &w);
     ISA(weigh)(pieces, &w, rows);
@@ -280,29 +269,29 @@ static void ISA(store_outputs)(const ISA(tile_attention) *s, const ISA(tile_quer
 }
 
 INLINE void ISA(attend_in_tiles)(
-  const fs_attention *op, fs_key_packing packing, const int pieces, int64_t begin, int64_t end, float *scratch) {
+  const fs_attention *op, const fs_key_packing packing, int64_t begin, int64_t end, float *scratch) {
+  const int pieces = (int)fs_attention_pieces(packing);
   ISA(tile_attention) s = ISA(tile_attention_of)(op, packing);
   const int64_t most = fs_attention_queries(op->dimension), count = fs_attention_tile_count(op->dimension, packing);
   const int64_t query_floats = BLOCK_LINES * s.query_bytes / 4, base_floats = BLOCK_LINES * LANES;
   ISA(configure_tiles)(TILE_BYTES);
   for (int64_t first = begin, last; first < end; first = last) {
-    last = end - first < most ? end : first + most;
-    const int64_t tiles = (last - first + BLOCK_LINES - 1) / BLOCK_LINES;
+    last = ISA(least)(end, first + most);
+    const int64_t tiles = ISA(share)(last - first, BLOCK_LINES);
     ISA(tile_queries) queries[512 / BLOCK_LINES];
     for (int64_t i = 0; i < tiles; i++) {
       float *floats = scratch + i * count;
       const int64_t row = first + i * BLOCK_LINES;
       queries[i] = (ISA(tile_queries)){
         (char *)floats, floats + query_floats, floats + query_floats + base_floats, (char *)(scratch + tiles * count),
-        row, last - row < BLOCK_LINES ? last - row : BLOCK_LINES};
+        row, ISA(least)(last - row, BLOCK_LINES)};
       ISA(load_queries)(pieces, &s, &queries[i]);
       // Where there is no query, scores are 0, and weights 1.
       for (int64_t r = 0; r < BLOCK_LINES; r++)
         ISA(store)(queries[i].bases + r * LANES, ISA(splat)(r < queries[i].rows ? FLT_MAX : 0));
       memset(queries[i].output, 0, (size_t)(count - query_floats - base_floats) * sizeof(float));
     }
-    const int64_t keys = op->causal && last < op->keys ? last : op->keys;
-    const int64_t blocks = (keys + s.all_keys - 1) / s.all_keys;
+    const int64_t blocks = ISA(share)(ISA(visible_keys)(op, last - 1), s.all_keys);
     // Each subnormal weight would cost the time of a hundred.
     const unsigned int control = _mm_getcsr();
     _mm_setcsr(control | _MM_FLUSH_ZERO_ON);
@@ -317,10 +306,10 @@ INLINE void ISA(attend_in_tiles)(
 }
 
 static void ISA(attend_tiles)(const fs_attention *op, int64_t begin, int64_t end, float *scratch) {
-  ISA(attend_in_tiles)(op, FS_TILED_KEYS, 1, begin, end, scratch);
+  ISA(attend_in_tiles)(op, FS_TILED_KEYS, begin, end, scratch);
 }
 
 static void ISA(attend_pieces)(const fs_attention *op, int64_t begin, int64_t end, float *scratch) {
   if (!fs_key_pieces_pay(op->keys)) return ISA(attend)(op, begin, end, scratch);
-  ISA(attend_in_tiles)(op, FS_TILED_PIECES, PIECES, begin, end, scratch);
+  ISA(attend_in_tiles)(op, FS_TILED_PIECES, begin, end, scratch);
 }

@@ -28,7 +28,7 @@ INLINE ISA(tile_attention) ISA(tile_attention_of)(const fs_attention *op, fs_key
 INLINE void ISA(choose_tile_block)(ISA(tile_attention) *s, int64_t index) {
   const int64_t left = s->op->keys - index * s->all_keys;
   s->first_key = index * s->all_keys;
-  s->keys = left < s->all_keys ? left : s->all_keys;
+  s->keys = ISA(least)(left, s->all_keys);
   s->key_block = (char *)(s->op->packed + index * fs_attention_block_count(s->op->dimension, s->packing));
   s->value_block = s->key_block + s->all_keys / FS_PANEL * s->key_panel;
 }
@@ -125,11 +125,12 @@ INLINE void ISA(pack_tiled_values)(const ISA(tile_attention) *s, const int piece
 }
 
 INLINE void ISA(pack_tile_blocks)(
-  const fs_attention *op, fs_key_packing packing, const int pieces, int64_t begin, int64_t end) {
+  const fs_attention *op, const fs_key_packing packing, int64_t begin, int64_t end) {
+  const int pieces = (int)fs_attention_pieces(packing);
   ISA(tile_attention) s = ISA(tile_attention_of)(op, packing);
   for (int64_t block = begin; block < end; block++) {
     ISA(choose_tile_block)(&s, block);
-    const int64_t panels = (s.keys + FS_PANEL - 1) / FS_PANEL, written = pieces * s.pairs * SUM_STRIDE;
+    const int64_t panels = ISA(share)(s.keys, FS_PANEL), written = pieces * s.pairs * SUM_STRIDE;
     for (int64_t panel = 0; panel < panels; panel++)
       memset(s.key_block + panel * s.key_panel + written, 0, (size_t)(s.key_panel - written));
     for (int64_t key = 0; key < panels * FS_PANEL; key += LANES)
@@ -139,10 +140,10 @@ INLINE void ISA(pack_tile_blocks)(
 }
 
 static void ISA(pack_tiled_keys)(const fs_attention *op, int64_t begin, int64_t end) {
-  ISA(pack_tile_blocks)(op, FS_TILED_KEYS, 1, begin, end);
+  ISA(pack_tile_blocks)(op, FS_TILED_KEYS, begin, end);
 }
 
 static void ISA(pack_key_pieces)(const fs_attention *op, int64_t begin, int64_t end) {
   if (!fs_key_pieces_pay(op->keys)) return ISA(pack_keys)(op, begin, end);
-  ISA(pack_tile_blocks)(op, FS_TILED_PIECES, PIECES, begin, end);
+  ISA(pack_tile_blocks)(op, FS_TILED_PIECES, begin, end);
 }

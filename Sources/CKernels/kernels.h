@@ -156,8 +156,8 @@ static inline int64_t fs_attention_key_stride(int64_t dimension) { return fs_att
 
 // Tiles (attention_tiles_body.h): panels of keys whose weights are used at once; bfloat16s for a number; pairs of
 // columns, and the tiles' lines that hold them; panels of the values' columns, one of which is of ones.
-enum { FS_ATTENTION_GROUP = 4 };
-static inline int64_t fs_attention_pieces(fs_key_packing packing) { return packing == FS_TILED_PIECES ? 3 : 1; }
+enum { FS_ATTENTION_GROUP = 4, FS_PIECES = 3 };
+static inline int64_t fs_attention_pieces(fs_key_packing packing) { return packing == FS_TILED_PIECES ? FS_PIECES : 1; }
 static inline int64_t fs_attention_pairs(int64_t dimension) { return (dimension + 1) / 2; }
 static inline int64_t fs_attention_lines(int64_t dimension, int64_t pieces) {
   return (pieces * fs_attention_pairs(dimension) + 15) / 16;
@@ -166,7 +166,7 @@ static inline int64_t fs_attention_value_panels(int64_t dimension) { return dime
 
 // The bytes of a query: an odd number of cache lines, as these rows are read side by side.
 static inline int64_t fs_attention_query_bytes(int64_t dimension, fs_key_packing packing) {
-  return (fs_attention_lines(dimension, fs_attention_pieces(packing)) | 1) * 64;
+  return fs_odd_lines(fs_attention_lines(dimension, fs_attention_pieces(packing))) * 4;
 }
 
 // The pairs of a panel of keys. Products start with any of the pieces, and take lines until the last one is used.

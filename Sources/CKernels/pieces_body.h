@@ -7,7 +7,7 @@
 // pairs of the channels c and c + 16: [piece][BLOCK_LINES][TILE_BYTES] for pixels, [piece][column tile][pair][output]
 // for weights.
 
-enum { PIECES = 3, PIECE_BYTES = LINE_BLOCK_BYTES, PIECES_BYTES = PIECES * PIECE_BYTES };
+enum { PIECES = FS_PIECES, PIECE_BYTES = LINE_BLOCK_BYTES, PIECES_BYTES = PIECES * PIECE_BYTES };
 
 // The next piece of floats, as the upper halves of lanes, which is taken off them. Rounded to nearest, what is left has
 // either sign, and so have the products that are left out.
@@ -19,7 +19,7 @@ INLINE vi ISA(take_piece)(vf *x, const bool is_rounded) {
 
 // So many pieces of a row of pairs, to its place in each; whether the first is rounded.
 INLINE void ISA(split)(char *row, vf low, vf high, const int pieces, const bool is_rounded) {
-  _Pragma("clang loop unroll(full)") for (int piece = 0; piece < pieces; piece++) {
+  FULLY_UNROLLED for (int piece = 0; piece < pieces; piece++) {
     const bool rounds = is_rounded && piece == 0;
     const __m512i lows = (__m512i)ISA(take_piece)(&low, rounds), highs = (__m512i)ISA(take_piece)(&high, rounds);
     _mm512_store_si512(
@@ -62,7 +62,7 @@ INLINE void ISA(sum_piece_tiles)(
     columns, (ISA(start)){weights + piece * PIECE_BYTES, TILE_BYTES, TILE_LINES * TILE_BYTES});
 #define PRODUCTS_OF_PIECES                  \
   {                                         \
-    ISA(multiply_tiles)(rows, columns);       \
+    ISA(multiply_tiles)(rows, columns);     \
     errand(context);                        \
   }
   ISA(start_sums)(rows, columns, start);

@@ -21,8 +21,6 @@ typedef struct {
   int64_t row, rows, begin, span_end, panel, line, end;
 } ISA(piece_group);
 
-INLINE int64_t ISA(least)(int64_t left, int64_t right) { return left < right ? left : right; }
-
 INLINE ISA(piece_group) ISA(group_at)(
   const ISA(piece_convolution) *c, int64_t row, int64_t begin, int64_t panel, int64_t line) {
   const int64_t span_end = ISA(least)(begin + c->span, c->lines);
@@ -164,8 +162,6 @@ typedef struct {
 ERRANDS(errands_of_floats, false)
 ERRANDS(errands_of_halves, true)
 #undef ERRANDS
-
-INLINE int64_t ISA(share)(int64_t work, int64_t times) { return (work + times - 1) / times; }
 
 INLINE void ISA(convolve_piece_groups)(
   const ISA(piece_convolution) *c, const bool halves, ISA(errand) errand, int64_t row_begin) {

@@ -9,6 +9,11 @@
 
 enum { TILE_BYTES = 64, LINE_BLOCK_BYTES = 32 * 64 };
 
+INLINE int64_t ISA(least)(int64_t left, int64_t right) { return left < right ? left : right; }
+
+// Work that is to be done in so many times: as much each time, rounded up.
+INLINE int64_t ISA(share)(int64_t work, int64_t times) { return (work + times - 1) / times; }
+
 // What is fetched into the second-level cache along with the products of a block: of each line of weights its share, at
 // a distance of `weights` bytes, the cache lines first ..< end; and so many cache lines of pixels per line of weights.
 typedef struct {
@@ -48,7 +53,7 @@ typedef void (*ISA(work))(ISA(companion) *companion, int64_t begin, int64_t end)
 INLINE void ISA(accompany)(ISA(companion) *c, ISA(work) work, int64_t rows) {
   const int64_t begin = c->done, left = c->rows - begin;
   if (left <= 0) return;
-  c->done += left < rows ? left : rows;
+  c->done += ISA(least)(left, rows);
   work(c, begin, c->done);
 }
 
@@ -56,7 +61,7 @@ INLINE void ISA(accompany)(ISA(companion) *c, ISA(work) work, int64_t rows) {
 // so that no weight outside is read; what the line before has is 0 in it.
 INLINE int64_t ISA(line_offset)(const ISA(tiling) *t, int64_t step) {
   int64_t offset = step * TILE_BYTES, last = t->tap_bytes - t->step_bytes;
-  return offset < last ? offset : last;
+  return ISA(least)(offset, last);
 }
 
 // A bit for every channel of a line that it is there for.

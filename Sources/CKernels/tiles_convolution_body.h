@@ -70,7 +70,7 @@ INLINE void ISA(fill_chunk)(const ISA(tiling) *t, ISA(pixel_reader) read, ISA(li
   enum { GATHERS = (BLOCK_LINES + TILE_ROWS - 1) / TILE_ROWS };
   const void *pointers[GATHERS][MAX_TAPS * TILE_ROWS], *pixels[BLOCK_LINES];
   for (int64_t first = 0; first < t->rows; first += BLOCK_LINES) {
-    const int64_t rows = t->rows - first < BLOCK_LINES ? t->rows - first : BLOCK_LINES;
+    const int64_t rows = ISA(least)(t->rows - first, BLOCK_LINES);
     const bool in_place = ISA(lies_in_place)(t, first, rows);
     if (in_place && !read) continue;
     char *line = ISA(filled_lines)(t, first);
@@ -94,8 +94,7 @@ INLINE void ISA(fill_chunk)(const ISA(tiling) *t, ISA(pixel_reader) read, ISA(li
 
 // Equal parts of `all`, each of at most `most`.
 INLINE int64_t ISA(equal_parts)(int64_t all, int64_t most) {
-  int64_t parts = (all + most - 1) / most;
-  return (all + parts - 1) / parts;
+  return ISA(share)(all, ISA(share)(all, most));
 }
 
 // What is left to do for a block once its products are there.
@@ -117,19 +116,19 @@ INLINE void ISA(prefetch_next)(const ISA(rest) *rest, int64_t begin, int64_t end
 // What to fetch along with the products of a block and a panel.
 INLINE ISA(ahead) ISA(look_ahead)(
   const ISA(tiling) *t, int64_t panel, int64_t panel_begin, int64_t panel_end, int64_t block, int64_t row_end) {
-  const int64_t blocks = (t->rows + BLOCK_LINES - 1) / BLOCK_LINES, panels = panel_end - panel_begin;
+  const int64_t blocks = ISA(share)(t->rows, BLOCK_LINES), panels = panel_end - panel_begin;
   const int64_t panel_bytes = (t->first_bytes + t->taps * t->column_bytes) * FS_PANEL;
   const int64_t weight_lines = FS_PANEL * TILE_BYTES / 64;
   ISA(ahead) ahead = {panel_bytes, weight_lines * block / blocks, weight_lines * (block + 1) / blocks, NULL, 0};
   if (panel + 1 == panel_end) ahead.end = ahead.first;
-  const int64_t next = t->row + t->rows, rows = row_end - next < t->rows ? row_end - next : t->rows;
+  const int64_t next = t->row + t->rows, rows = ISA(least)(row_end - next, t->rows);
   if (rows <= 0) return ahead;
   // All cache lines of the next chunk's pixels are spread over the lines of this one.
   const int64_t count = t->end - t->begin, products = panels * blocks * t->taps * t->steps;
   const int64_t done = (t->begin * panels + (panel - panel_begin) * count) * blocks + block * count;
   const int64_t first = ISA(first_pixel)(t, next), last = ISA(first_pixel)(t, next + rows - 1);
   const int64_t fetched = (last + 1 - first) * t->pixels.bytes / 64;
-  ahead.pixel_lines = (fetched + products - 1) / products;
+  ahead.pixel_lines = ISA(share)(fetched, products);
   ahead.pixels = (const char *)t->pixels.first + first * t->pixels.bytes + 64 * (done * fetched / products);
   return ahead;
 }
@@ -146,8 +145,8 @@ INLINE void ISA(convolve_chunks)(
   ISA(rest) rests[2], *rest = NULL;
   int64_t fitting = CHUNK_LINES * SPAN / span / BLOCK_LINES * BLOCK_LINES;
   int64_t most = fitting < BLOCK_LINES ? BLOCK_LINES : fitting < CHUNK_LINES ? fitting : CHUNK_LINES;
-  int64_t blocks = (ISA(equal_parts)(row_end - row_begin, most) + BLOCK_LINES - 1) / BLOCK_LINES;
-  int64_t chunk_rows = blocks * BLOCK_LINES, taps = (span + t->steps - 1) / t->steps;
+  int64_t blocks = ISA(share)(ISA(equal_parts)(row_end - row_begin, most), BLOCK_LINES);
+  int64_t chunk_rows = blocks * BLOCK_LINES, taps = ISA(share)(span, t->steps);
   // Sums of one part of the lines wait for those of the next, or of one tap for those of the next.
   int64_t waiting_tiles = span < lines ? blocks * (panel_end - panel_begin) : 1;
   int64_t line_bytes = blocks * span * LINE_BLOCK_BYTES, waiting_bytes = waiting_tiles * TILE_FLOATS * 4;
@@ -158,7 +157,7 @@ INLINE void ISA(convolve_chunks)(
   t->pixel_scales = (ISA(pixel_scale) *)(scratch + line_bytes + waiting_bytes);
   ISA(configure_tiles)(t->step_bytes);
   for (t->row = row_begin; t->row < row_end; t->row += chunk_rows) {
-    t->rows = row_end - t->row < chunk_rows ? row_end - t->row : chunk_rows;
+    t->rows = ISA(least)(row_end - t->row, chunk_rows);
     for (t->begin = 0; t->begin < lines; t->begin += span) {
       t->end = t->begin + span < lines ? t->begin + span : lines;
       ISA(fill_chunk)(t, read, fill);

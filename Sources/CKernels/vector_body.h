@@ -43,6 +43,15 @@ INLINE vf ISA(min)(vf bound, vf x) {
   return (vf)(((vi)bound & mask) | ((vi)x & ~mask));
 }
 
+// The polynomial in x of these coefficients, that of the highest power first.
+INLINE vf ISA(polynomial)(vf x, const float *coefficients, const int count) {
+  vf sum = ISA(splat)(coefficients[0]);
+  _Pragma("clang loop unroll(full)") for (int i = 1; i < count; i++) sum = sum * x + coefficients[i];
+  return sum;
+}
+#define POLYNOMIAL(x, ...) \
+  ISA(polynomial)(x, (const float[]){__VA_ARGS__}, sizeof((const float[]){__VA_ARGS__}) / sizeof(float))
+
 // e^x for x limited to [-87.3, 88.3], relative error below 2e-7: 2^n e^r with n = round(x / ln 2) and, on
 // |r| <= ln 2 / 2, the polynomial 1 + ... of degree 5 whose largest relative error, 9e-8, is smallest. ln 2 is taken
 // off in two parts, the first of which is exact in n. What is not a number may become one.
@@ -52,12 +61,7 @@ INLINE vf ISA(exp)(vf x) {
   vf n = shifted - 12582912.0f;
   vf r = x - n * 0.693359375f;
   r = r + n * 2.12194440e-4f;
-  vf p = ISA(splat)(8.28677416e-3f);
-  p = p * r + 4.18974124e-2f;
-  p = p * r + 1.66676059e-1f;
-  p = p * r + 4.99991477e-1f;
-  p = p * r + 9.99999762e-1f;
-  p = p * r + 1.0f;
+  vf p = POLYNOMIAL(r, 8.28677416e-3f, 4.18974124e-2f, 1.66676059e-1f, 4.99991477e-1f, 9.99999762e-1f, 1.0f);
   return (vf)((vi)p + ((vi)shifted << 23));  // n goes to the exponent
 }
 
